@@ -1,0 +1,107 @@
+/**
+ * The one table of error codes. Every error that leaves a module carries one of these; its
+ * message names the thing, what is wrong and what is allowed.
+ *
+ * - `http`: the status an HTTP caller sees.
+ * - `retry`: whether the same request may succeed later without being changed.
+ * - `means`: one sentence for the published documentation.
+ */
+export const ERRORS = {
+  'config-unreadable': { http: 500, retry: false, means: 'The config file cannot be read or is not YAML.' },
+  'config-invalid': { http: 422, retry: false, means: 'The config breaks its schema; each problem is listed with its path.' },
+  'secret-unreadable': { http: 500, retry: false, means: 'A secret file named in the config cannot be read.' },
+
+  'plugin-manifest-invalid': { http: 422, retry: false, means: 'plugin.json is missing, not JSON, or breaks its schema.' },
+  'plugin-api-unsupported': { http: 422, retry: false, means: 'The plugin was made for another version of the plugin API.' },
+  'plugin-path-unsafe': { http: 422, retry: false, means: 'The plugin name or entry points outside the plugin folder.' },
+  'plugin-name-taken': { http: 409, retry: false, means: 'Another plugin with this name is loaded.' },
+  'plugin-not-found': { http: 404, retry: false, means: 'No plugin of this name is loaded.' },
+  'plugin-not-running': { http: 503, retry: true, means: 'The plugin is loaded but is not running now.' },
+  'plugin-quarantined': { http: 503, retry: false, means: 'The plugin crashed too often and was taken out of service.' },
+  'plugin-start-failed': { http: 500, retry: true, means: 'The plugin did not become healthy after its start.' },
+  'plugin-unresponsive': { http: 504, retry: true, means: 'The plugin stopped answering and was killed.' },
+  'plugin-failed': { http: 500, retry: false, means: 'The plugin answered a command with an error of its own.' },
+  'permission-denied': { http: 403, retry: false, means: 'The plugin did not declare the permission for this.' },
+
+  'event-invalid': { http: 422, retry: false, means: 'An event is not declared by its plugin or breaks its schema.' },
+  'device-unknown': { http: 404, retry: false, means: 'The plugin has no device of this name.' },
+  'device-offline': { http: 503, retry: true, means: 'The device cannot be reached now.' },
+  'device-fault': { http: 503, retry: true, means: 'The device is reachable and says that it cannot work (paper, cover, error).' },
+  'device-unsupported': { http: 422, retry: false, means: 'This device cannot do what was asked.' },
+
+  'command-unknown': { http: 404, retry: false, means: 'The plugin has no command of this name.' },
+  'args-invalid': { http: 422, retry: false, means: 'The command arguments break the schema of the command.' },
+  'command-expired': { http: 410, retry: false, means: 'The command arrived or was reached after its expiresAt.' },
+  'command-timeout': { http: 504, retry: false, means: 'The command did not finish in time; its outcome is unknown.' },
+  'command-interrupted': {
+    http: 502,
+    retry: false,
+    means: 'A crash cut the command off; whether it ran is unknown. It is never run twice.',
+  },
+  'command-id-reused': { http: 409, retry: false, means: 'This command id was used before for a different command.' },
+  'payload-malformed': { http: 400, retry: false, means: 'The payload is not the JSON this topic or route takes.' },
+  'payload-too-large': { http: 413, retry: false, means: 'The payload is larger than the limit.' },
+  'queue-full': { http: 429, retry: true, means: 'Too much is waiting already; try again later.' },
+
+  'job-unknown': { http: 404, retry: false, means: 'No print job of this id is kept.' },
+  'job-uncertain': { http: 502, retry: false, means: 'The line was cut while printing; look at the paper, then ask for a reprint.' },
+
+  'journal-full': { http: 507, retry: true, means: 'The disk is full; nothing was stored.' },
+  'journal-failed': { http: 500, retry: true, means: 'The journal could not store; nothing was acknowledged.' },
+  'journal-corrupt': { http: 500, retry: false, means: 'The journal file fails its integrity check.' },
+
+  'desired-invalid': { http: 422, retry: false, means: 'HQ asked for a config this gateway cannot take.' },
+  unauthorized: { http: 401, retry: false, means: 'A token or password is needed.' },
+  forbidden: { http: 403, retry: false, means: 'This user may not do that.' },
+  'not-found': { http: 404, retry: false, means: 'There is nothing at this address.' },
+  'port-taken': { http: 500, retry: true, means: 'Another program listens on this address.' },
+  'daemon-unreachable': { http: 503, retry: true, means: 'No shopwire daemon answers on its socket.' },
+  'broker-unreachable': { http: 503, retry: true, means: 'The MQTT broker cannot be reached.' },
+  stopping: { http: 503, retry: true, means: 'The daemon is stopping.' },
+  internal: { http: 500, retry: false, means: 'A defect in shopwire itself; the log has the details.' },
+} as const satisfies Record<string, { http: number; retry: boolean; means: string }>
+
+export type ErrorCode = keyof typeof ERRORS
+
+/** How an error crosses a door: MQTT, HTTP, IPC. */
+export interface ErrorBody {
+  code: ErrorCode
+  message: string
+  /** Where in the input, as a JSON path (`plugins.scanner.devices.till-1.port`). */
+  problems?: Problem[]
+}
+
+/** One thing wrong with one value. Printed as `path: message`. */
+export interface Problem {
+  path: string
+  /** What is wrong, and what is allowed. */
+  message: string
+}
+
+/** An error with a code from the table. Plugins may throw it; it reaches the caller as it is. */
+export class Failure extends Error {
+  readonly code: ErrorCode
+  readonly problems: readonly Problem[]
+
+  constructor(code: ErrorCode, message: string, problems: readonly Problem[] = [], cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.name = 'Failure'
+    this.code = code
+    this.problems = problems
+  }
+
+  toBody(): ErrorBody {
+    return {
+      code: this.code,
+      message: this.message,
+      ...(this.problems.length > 0 ? { problems: [...this.problems] } : {}),
+    }
+  }
+}
+
+/** Any thrown thing as a `Failure`: a `Failure` as it is, the rest under `code`. */
+export function asFailure(error: unknown, code: ErrorCode = 'internal'): Failure {
+  if (error instanceof Failure) return error
+  const message = error instanceof Error ? error.message : String(error)
+  return new Failure(code, message, [], error)
+}

@@ -1,0 +1,94 @@
+import type { Sequence } from '../contract/event.ts'
+import type { Json, JsonObject } from '../contract/json.ts'
+import type { KeyValue } from '../contract/plugin.ts'
+
+/** An event before it has a sequence. Already validated, already masked. */
+export interface Draft {
+  /** The `{plugin}` of the type and of the source: a plugin's name, or `plugin`, `command`, `journal` for the core's own. */
+  plugin: string
+  device: string
+  event: string
+  data: JsonObject
+  /** RFC 3339; the moment of the commit when absent. */
+  time?: string
+  /** May wait 50-100 ms for company, and goes first when the journal is full. */
+  bulk?: boolean
+}
+
+/** One durable write: all of it or nothing. */
+export interface Commit {
+  events?: readonly Draft[]
+  puts?: readonly Put[]
+}
+
+/** A key of one `space`; `undefined` deletes it. */
+export interface Put {
+  space: string
+  key: string
+  value: Json | undefined
+}
+
+export interface StoredEvent {
+  sequence: Sequence
+  /** `shopwire.{plugin}.{event}` */
+  type: string
+  plugin: string
+  device: string
+  event: string
+  bulk: boolean
+  /** The CloudEvent as JSON text, ready to send; parse it only where a field is needed. */
+  text: string
+}
+
+/** How far one reader has got. A lost advance only means that events are read again. */
+export interface Cursor {
+  readonly position: Sequence
+  /** Never goes back. Made durable with the next commit, or within a second. */
+  advance(to: Sequence): void
+}
+
+export interface JournalStats {
+  epoch: string
+  head: Sequence
+  /** Oldest sequence kept; head + 1 when empty. */
+  tail: Sequence
+  events: number
+  bytes: number
+  freeBytes: number
+  /** Bulk events dropped unacknowledged, since the epoch began. */
+  dropped: number
+  commits: number
+  /** Monotonic ms of the last durable commit: what the watchdog looks at. */
+  lastCommitMono: number
+  pending: number
+  /** Set while commits fail: what is wrong. */
+  fault?: string
+}
+
+/** The append-only local log. The file has one connection, ever; others ask the daemon. */
+export interface Journal {
+  readonly epoch: string
+  /** Last durable sequence; 0 when there is none. */
+  readonly head: Sequence
+  readonly tail: Sequence
+  /**
+   * Resolves once all of it is durable, with the sequence of each event, in order.
+   * Rejects with `journal-full` or `journal-failed` when nothing of it was stored, and never leaves that in doubt:
+   * an error from COMMIT is settled by reopening and reading back before it answers.
+   */
+  commit(commit: Commit): Promise<Sequence[]>
+  /** Events after `after`, oldest first. A hole in the sequences is what retention dropped. */
+  read(after: Sequence, limit: { events: number; bytes?: number }): Promise<StoredEvent[]>
+  /** Called after each commit, in order, with what became durable. Must not throw or block. */
+  follow(listener: (events: readonly StoredEvent[]) => void): () => void
+  /** A named reader's position, 0 when new. */
+  cursor(name: string): Cursor
+  /** A durable key-value space; `plugin:{name}` for plugins. */
+  space(name: string): KeyValue
+  /** Names the cursor behind which unacknowledged events are kept (`hq`); none: all may go. */
+  hold(cursor: string | undefined): void
+  stats(): JournalStats
+  /** Recomputes the hash chain; the first sequence that does not fit, if any. */
+  verify(): Promise<{ checked: number; broken?: Sequence }>
+  close(): Promise<void>
+}

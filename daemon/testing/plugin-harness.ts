@@ -1,0 +1,167 @@
+/** Runs a real plugin in the test's own process: the real context, with memory in place of journal and IPC. */
+import { readFileSync } from 'node:fs'
+import { systemClock } from '../clock.ts'
+import { Failure } from '../contract/errors.ts'
+import type { DeviceEvent } from '../contract/event.ts'
+import type { Json, JsonObject } from '../contract/json.ts'
+import type { Clock, DeviceState, KeyValue, Manifest, RunningPlugin, StartPlugin } from '../contract/plugin.ts'
+import { createContext } from '../plugins/context.ts'
+import { SchemaSet } from '../schema.ts'
+
+export interface HarnessOptions {
+  start: StartPlugin
+  /** Folder with the plugin.json whose schemas check config, events and command arguments, as the daemon does. */
+  manifestUrl: URL
+  config: JsonObject
+  clock?: Clock
+  demo?: boolean
+  /** Durable keys of an earlier run, to start from: what a restart finds. */
+  store?: Map<string, Json>
+  /** Answers `ctx.call`. */
+  call?: (plugin: string, device: string, command: string, args: Json) => Promise<Json>
+}
+
+/** A plugin under test, and what it has said so far. */
+export class PluginHarness {
+  readonly events: (DeviceEvent & { sequence: number })[] = []
+  readonly states: ({ device: string } & DeviceState)[] = []
+  readonly logs: { level: string; fields: JsonObject; message: string }[] = []
+  readonly store: Map<string, Json>
+  readonly #controller = new AbortController()
+  readonly #waiting = new Set<() => void>()
+  readonly #schemas: SchemaSet
+  #running: RunningPlugin | undefined
+  #commands = 0
+  /** While set, emits are not acknowledged: a disk that takes its time. */
+  #gate: Promise<void> | undefined
+  #open: (() => void) | undefined
+
+  static async start(options: HarnessOptions): Promise<PluginHarness> {
+    const harness = new PluginHarness(options)
+    await harness.#start(options)
+    return harness
+  }
+
+  private constructor(options: HarnessOptions) {
+    const manifest = JSON.parse(readFileSync(new URL('plugin.json', options.manifestUrl), 'utf8')) as Manifest
+    this.#schemas = new SchemaSet(manifest)
+    this.store = options.store ?? new Map()
+  }
+
+  async #start(options: HarnessOptions): Promise<void> {
+    const config = structuredClone(options.config)
+    const problems = this.#schemas.config(config)
+    if (problems.length > 0) throw new Failure('config-invalid', problems.map((one) => `${one.path}: ${one.message}`).join('; '), problems)
+    const context = createContext({
+      config,
+      clock: options.clock ?? systemClock,
+      signal: this.#controller.signal,
+      gateway: { id: 'shop-001', store: '0001', demo: options.demo ?? false },
+      host: {
+        emit: async (event) => {
+          const sent = structuredClone(event)
+          const wrong = this.#schemas.event(sent.event, sent.data)
+          if (wrong.length > 0) throw new Failure('event-invalid', `${sent.event}: ${wrong[0]?.path} ${wrong[0]?.message}`, wrong)
+          await this.#gate
+          const sequence = this.events.length + 1
+          this.events.push({ ...sent, sequence })
+          this.#tell()
+          return sequence
+        },
+        state: (device, state) => {
+          this.states.push({ device, ...state })
+          this.#tell()
+        },
+        forget: (device) => {
+          this.states.push({ device, state: 'offline', detail: 'forgotten' })
+          this.#tell()
+        },
+        log: (level, fields, message) => {
+          this.logs.push({ level, fields, message })
+          this.#tell()
+        },
+        call: options.call ?? (async (plugin) => Promise.reject(new Failure('plugin-not-found', `no plugin "${plugin}" in this test`))),
+        subscribe: () => {},
+        store: memoryStore(this.store),
+      },
+    })
+    this.#running = await options.start(context)
+  }
+
+  /** Sends a command as dispatch would: validated first. */
+  async command(device: string, command: string, args: Json = {}, id = `c-${++this.#commands}`): Promise<Json> {
+    if (!this.#running) throw new Error('not started')
+    const checked = structuredClone(args)
+    const problems = this.#schemas.args(command, checked)
+    if (problems.length > 0) throw new Failure('args-invalid', problems.map((one) => `${one.path}: ${one.message}`).join('; '), problems)
+    return this.#running.handle({ id, device, command, args: checked, from: 'lan' }, AbortSignal.timeout(60_000))
+  }
+
+  async configure(config: JsonObject): Promise<void> {
+    const checked = structuredClone(config)
+    const problems = this.#schemas.config(checked)
+    if (problems.length > 0) throw new Failure('config-invalid', 'config', problems)
+    await this.#running?.configure?.(checked)
+  }
+
+  /** The last state said of a device. */
+  state(device: string): DeviceState | undefined {
+    return this.states.findLast((one) => one.device === device)
+  }
+
+  /** Waits until `done` holds; it is looked at again whenever the plugin says something, and every 20 ms. */
+  async until(done: () => boolean, what = 'condition', ms = 20_000): Promise<void> {
+    const end = performance.now() + ms
+    while (!done()) {
+      if (performance.now() > end) throw new Error(`waited ${ms} ms for: ${what}`)
+      await new Promise<void>((resolve) => {
+        const wake = () => {
+          clearTimeout(timer)
+          this.#waiting.delete(wake)
+          resolve()
+        }
+        const timer = setTimeout(wake, 20)
+        this.#waiting.add(wake)
+      })
+    }
+  }
+
+  /** Emits wait from now on, until `resume`. */
+  hold(): void {
+    this.#gate = new Promise((resolve) => {
+      this.#open = resolve
+    })
+  }
+
+  resume(): void {
+    this.#gate = undefined
+    this.#open?.()
+  }
+
+  async stop(): Promise<void> {
+    this.#controller.abort(new Failure('stopping', 'the test is over'))
+    await this.#running?.stop()
+    this.#running = undefined
+  }
+
+  #tell(): void {
+    for (const wake of [...this.#waiting]) wake()
+  }
+}
+
+function memoryStore(map: Map<string, Json>): KeyValue {
+  return {
+    get: async (key) => structuredClone(map.get(key)),
+    put: async (key, value) => {
+      map.set(key, structuredClone(value))
+    },
+    delete: async (key) => {
+      map.delete(key)
+    },
+    list: async (prefix = '') =>
+      [...map]
+        .filter(([key]) => key.startsWith(prefix))
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([key, value]) => ({ key, value: structuredClone(value) })),
+  }
+}
