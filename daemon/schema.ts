@@ -4,7 +4,7 @@ import type { Problem } from './contract/errors.ts'
 import type { Json, JsonObject, JsonSchema } from './contract/json.ts'
 import type { Manifest } from './contract/plugin.ts'
 
-const ajv = new Ajv({ allErrors: true, useDefaults: true, strict: false, logger: false, allowUnionTypes: true })
+const ajv = new Ajv({ allErrors: true, verbose: true, useDefaults: true, strict: false, logger: false, allowUnionTypes: true })
 const compiled = new WeakMap<JsonSchema, ValidateFunction>()
 
 /** Validates `value` in place (defaults are filled in). Paths are prefixed with `at`. */
