@@ -90,7 +90,12 @@ export class Shopwire implements Contender {
   }
 
   async burst(from: number, count: number): Promise<number> {
-    const answer = await this.#client?.call<{ result?: { acknowledged: number } }>('POST', '/api/v1/cmd/firehose/-/burst', { args: { from, count, pad: 30 } }, () => true)
+    const answer = await this.#client?.call<{ result?: { acknowledged: number } }>(
+      'POST',
+      '/api/v1/cmd/firehose/-/burst',
+      { args: { from, count, pad: 30 } },
+      () => true,
+    )
     return answer?.result?.acknowledged ?? 0
   }
 
@@ -194,8 +199,27 @@ export class NodeRed implements Contender {
       join(this.#dir, 'flows.json'),
       JSON.stringify([
         { id: 'tab', type: 'tab', label: 'bench' },
-        { id: 'broker', type: 'mqtt-broker', broker: '127.0.0.1', port: String(this.#hqPort), protocolVersion: '4', keepalive: '60', cleansession: true },
-        { id: 'in', type: 'tcp in', z: 'tab', server: 'server', port: String(this.#tcp), datamode: 'stream', datatype: 'utf8', newline: '\\n', trim: false, wires: [['out']] },
+        {
+          id: 'broker',
+          type: 'mqtt-broker',
+          broker: '127.0.0.1',
+          port: String(this.#hqPort),
+          protocolVersion: '4',
+          keepalive: '60',
+          cleansession: true,
+        },
+        {
+          id: 'in',
+          type: 'tcp in',
+          z: 'tab',
+          server: 'server',
+          port: String(this.#tcp),
+          datamode: 'stream',
+          datatype: 'utf8',
+          newline: '\\n',
+          trim: false,
+          wires: [['out']],
+        },
         { id: 'out', type: 'mqtt out', z: 'tab', topic: 'bench/drop', qos: '1', retain: 'false', broker: 'broker', wires: [] },
       ]),
     )
@@ -204,7 +228,11 @@ export class NodeRed implements Contender {
       `module.exports = { flowFile: 'flows.json', uiHost: '127.0.0.1', uiPort: ${ui}, telemetry: { enabled: false }, logging: { console: { level: 'error' } }, editorTheme: { tours: false } }`,
     )
     const began = performance.now()
-    this.#child = run(process.execPath, [join(root, '.bench/node-red/node_modules/node-red/red.js'), '--userDir', this.#dir, '--settings', join(this.#dir, 'settings.js')], { log: join(this.#dir, 'log') })
+    this.#child = run(
+      process.execPath,
+      [join(root, '.bench/node-red/node_modules/node-red/red.js'), '--userDir', this.#dir, '--settings', join(this.#dir, 'settings.js')],
+      { log: join(this.#dir, 'log') },
+    )
     await until(async () => this.#connect(), 'Node-RED to listen', 60_000, 5)
     return performance.now() - began
   }

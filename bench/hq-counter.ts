@@ -44,7 +44,8 @@ export class HqCounter {
     const text = unpack(payload)
     const [, epoch, to] = /"epoch":"([^"]+)".*?"to":(\d+)/.exec(text) ?? []
     this.#client.publish(topic.replace('/up/events', '/dn/ack'), JSON.stringify({ epoch, sequence: Number(to) }), { qos: 0 })
-    if (this.#keep) for (const event of (JSON.parse(text) as { events: { type: string; data: unknown }[] }).events) this.#keepEvent(event, at)
+    if (this.#keep)
+      for (const event of (JSON.parse(text) as { events: { type: string; data: unknown }[] }).events) this.#keepEvent(event, at)
     else this.count += occurrences(text, '"specversion"')
   }
 

@@ -80,7 +80,18 @@ export function family(pid: number): number[] {
 
 export async function mosquitto(dir: string, name: string, port: number, extra: string[] = []): Promise<ChildProcess> {
   const file = join(dir, `${name}.conf`)
-  writeFileSync(file, [`listener ${port} 127.0.0.1`, 'allow_anonymous true', 'max_queued_messages 0', 'max_inflight_messages 0', 'log_type error', ...extra, ''].join('\n'))
+  writeFileSync(
+    file,
+    [
+      `listener ${port} 127.0.0.1`,
+      'allow_anonymous true',
+      'max_queued_messages 0',
+      'max_inflight_messages 0',
+      'log_type error',
+      ...extra,
+      '',
+    ].join('\n'),
+  )
   const child = run('/usr/sbin/mosquitto', ['-c', file])
   await untilPort(port)
   return child
@@ -113,4 +124,8 @@ export function percentile(sorted: readonly number[], p: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor((sorted.length * p) / 100))] ?? Number.NaN
 }
 
-export const median = (values: readonly number[]): number => percentile([...values].sort((a, b) => a - b), 50)
+export const median = (values: readonly number[]): number =>
+  percentile(
+    [...values].sort((a, b) => a - b),
+    50,
+  )

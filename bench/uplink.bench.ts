@@ -32,7 +32,9 @@ interface Figures {
 installNodeRed()
 const dir = mkdtempSync(join(tmpdir(), 'shopwire-bench-'))
 const only = process.argv.slice(2)
-const contenders: Contender[] = [new Shopwire(dir), new Bridge(dir), new NodeRed(dir)].filter((one) => only.length === 0 || only.some((word) => one.name.includes(word)))
+const contenders: Contender[] = [new Shopwire(dir), new Bridge(dir), new NodeRed(dir)].filter(
+  (one) => only.length === 0 || only.some((word) => one.name.includes(word)),
+)
 const results: Record<string, Figures> = {}
 try {
   for (const contender of contenders) {
@@ -146,7 +148,9 @@ async function latency(contender: Contender, counter: HqCounter, perSecond: numb
     }
     await new Promise((wake) => setTimeout(wake, 1))
   }
-  await until(() => counter.stamps.size >= count, 'the last stamp', 30_000).catch(() => process.stdout.write(`only ${counter.stamps.size} of ${count} arrived\n`))
+  await until(() => counter.stamps.size >= count, 'the last stamp', 30_000).catch(() =>
+    process.stdout.write(`only ${counter.stamps.size} of ${count} arrived\n`),
+  )
   const took = [...counter.stamps].map(([stamp, at]) => at - (sent.get(stamp) ?? at)).sort((a, b) => a - b)
   return { p50: percentile(took, 50), p99: percentile(took, 99) }
 }
@@ -177,5 +181,6 @@ function report(): void {
   ]
   const names = Object.keys(results)
   process.stdout.write(`\n| | ${names.join(' | ')} |\n|---|${names.map(() => '---|').join('')}\n`)
-  for (const [key, label, digits] of rows) process.stdout.write(`| ${label} | ${names.map((name) => results[name]?.[key].toFixed(digits)).join(' | ')} |\n`)
+  for (const [key, label, digits] of rows)
+    process.stdout.write(`| ${label} | ${names.map((name) => results[name]?.[key].toFixed(digits)).join(' | ')} |\n`)
 }

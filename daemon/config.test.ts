@@ -37,10 +37,22 @@ t.test('each wrong value is one line: its path, what is wrong, what is allowed',
   t.same(problemsOf({ gateway: {} }), ['gateway.id: is missing; lower-case letters, digits and "-", 3 to 48 of them'])
   const lines = problemsOf(base({ log: { level: 'loud' }, hpp: {}, journal: { maxSize: 'lots' }, pluginDirs: 'plugins' }))
   t.equal(lines.length, 4)
-  t.match(lines.find((line) => line.startsWith('log.level')), /must be one of "debug", "info", "warn", "error"/)
-  t.match(lines.find((line) => line.startsWith('hpp')), /is not known here; known are gateway, dataDir/)
-  t.match(lines.find((line) => line.startsWith('journal.maxSize')), /500MB, 2GB/)
-  t.match(lines.find((line) => line.startsWith('pluginDirs')), /must be array/)
+  t.match(
+    lines.find((line) => line.startsWith('log.level')),
+    /must be one of "debug", "info", "warn", "error"/,
+  )
+  t.match(
+    lines.find((line) => line.startsWith('hpp')),
+    /is not known here; known are gateway, dataDir/,
+  )
+  t.match(
+    lines.find((line) => line.startsWith('journal.maxSize')),
+    /500MB, 2GB/,
+  )
+  t.match(
+    lines.find((line) => line.startsWith('pluginDirs')),
+    /must be array/,
+  )
 })
 
 t.test('what is reachable from the shop floor needs users and a password', async (t) => {

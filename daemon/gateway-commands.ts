@@ -65,7 +65,12 @@ export class Commands implements CommandTarget {
     if (plugin !== GATEWAY) return this.#plugins.describe(plugin, device, command)
     if (device !== '-') return { code: 'device-unknown', message: `the gateway has a single device, "-"; got "${device}"` }
     const spec = MANIFEST.commands?.[command]
-    return spec ?? { code: 'command-unknown', message: `the gateway has no command "${command}"; it has ${Object.keys(MANIFEST.commands ?? {}).join(', ')}` }
+    return (
+      spec ?? {
+        code: 'command-unknown',
+        message: `the gateway has no command "${command}"; it has ${Object.keys(MANIFEST.commands ?? {}).join(', ')}`,
+      }
+    )
   }
 
   async run(plugin: string, command: Command, signal: AbortSignal): Promise<Json> {

@@ -69,11 +69,17 @@ t.test('what the shop saw before each kill -9 is at HQ in the end, each once, no
   }
   await until(async () => (await stored()) === 0, 'the backlog to drain', 180_000)
 
-  const rows = await all<{ epoch: string; sequence: number; id: string }>(db, 'SELECT epoch, sequence, id FROM events ORDER BY epoch, sequence')
+  const rows = await all<{ epoch: string; sequence: number; id: string }>(
+    db,
+    'SELECT epoch, sequence, id FROM events ORDER BY epoch, sequence',
+  )
   const atHq = new Map(rows.map((row) => [`${row.epoch}/${row.sequence}`, row.id]))
   t.equal(atHq.size, rows.length, 'each key once')
   t.equal(new Set(rows.map((row) => row.epoch)).size, 1, 'one epoch')
-  t.ok(rows.every((row, at) => row.sequence === at + 1), 'no gap from 1 on')
+  t.ok(
+    rows.every((row, at) => row.sequence === at + 1),
+    'no gap from 1 on',
+  )
   t.ok(rows.length >= (await head()) - 1, 'all of the journal')
   const missing = [...seen].filter(([key, id]) => atHq.get(key) !== id)
   t.same(missing, [], 'everything a till saw is at HQ')

@@ -29,7 +29,11 @@ export function healthOf(parts: HealthParts): Health {
   if (stats.fault !== undefined)
     problems.push({ about: 'journal', what: `Nothing can be stored: ${stats.fault}`, fix: 'Free some disk space, or look at the card.' })
   else if (stats.freeBytes < LOW_DISK_BYTES)
-    problems.push({ about: 'disk', what: `The disk is nearly full: ${Math.round(stats.freeBytes / 2 ** 20)} MB free`, fix: 'Delete what is not needed, or put in a larger card.' })
+    problems.push({
+      about: 'disk',
+      what: `The disk is nearly full: ${Math.round(stats.freeBytes / 2 ** 20)} MB free`,
+      fix: 'Delete what is not needed, or put in a larger card.',
+    })
   for (const plugin of shop.plugins()) {
     if (plugin.status !== 'quarantined' && plugin.status !== 'backoff') continue
     problems.push({
@@ -51,8 +55,14 @@ export function healthOf(parts: HealthParts): Health {
   }
   for (const link of shop.links()) {
     if (link.state !== 'offline') continue
-    const consequence = link.name === 'hq' ? `Sales continue; ${link.backlog ?? 0} events wait to be sent.` : 'Tills cannot be reached over MQTT.'
-    problems.push({ about: `link:${link.name}`, what: `${link.name === 'hq' ? 'HQ' : 'The shop’s MQTT broker'} cannot be reached: ${link.detail}`, since: link.since, fix: consequence })
+    const consequence =
+      link.name === 'hq' ? `Sales continue; ${link.backlog ?? 0} events wait to be sent.` : 'Tills cannot be reached over MQTT.'
+    problems.push({
+      about: `link:${link.name}`,
+      what: `${link.name === 'hq' ? 'HQ' : 'The shop’s MQTT broker'} cannot be reached: ${link.detail}`,
+      since: link.since,
+      fix: consequence,
+    })
   }
   return {
     ok: stats.fault === undefined && progressing,

@@ -23,7 +23,12 @@ export interface LogOptions {
   tap?: (level: Level, fields: JsonObject, message: string) => void
 }
 
-export function createLog(options: LogOptions): Log {
+/** The root of all logs: its level is config, and may change while running. */
+export interface RootLog extends Log {
+  setLevel(level: Level): void
+}
+
+export function createLog(options: LogOptions): RootLog {
   const sink = options.write ? { write: options.write } : destination({ dest: 1, sync: true })
   const root = pino({ level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, sink)
   const seen = new Map<string, { since: number; count: number }>()
@@ -58,5 +63,10 @@ export function createLog(options: LogOptions): Log {
       child: (fields) => build({ ...fixed, ...fields }, place + JSON.stringify(fields)),
     }
   }
-  return build({}, '')
+  return {
+    ...build({}, ''),
+    setLevel: (level) => {
+      root.level = level
+    },
+  }
 }

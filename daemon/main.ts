@@ -1,5 +1,5 @@
-import { Failure } from './contract/errors.ts'
 import { type CliCommand, exitCode, type Io, UsageError } from './cli/io.ts'
+import { Failure } from './contract/errors.ts'
 import { VERSION } from './version.ts'
 
 interface Entry {
@@ -12,20 +12,36 @@ interface Entry {
 const COMMANDS: Record<string, Entry> = {
   run: { usage: 'run [--config FILE]', does: 'the daemon, in the foreground', load: async () => (await import('./cli/run.ts')).run },
   check: { usage: 'check [--config FILE]', does: 'validates a config', load: async () => (await import('./cli/check.ts')).check },
-  status: { usage: 'status [--json]', does: 'plugins, devices, links, backlog', load: async () => (await import('./cli/status.ts')).status },
+  status: {
+    usage: 'status [--json]',
+    does: 'plugins, devices, links, backlog',
+    load: async () => (await import('./cli/status.ts')).status,
+  },
   events: {
     usage: 'events [--follow] [--type T] [--since SEQ] [--json]',
     does: 'reads the journal',
     load: async () => (await import('./cli/events.ts')).events,
   },
-  cmd: { usage: 'cmd PLUGIN DEVICE COMMAND [JSON]', does: 'sends a command, prints its result', load: async () => (await import('./cli/cmd.ts')).cmd },
+  cmd: {
+    usage: 'cmd PLUGIN DEVICE COMMAND [JSON]',
+    does: 'sends a command, prints its result',
+    load: async () => (await import('./cli/cmd.ts')).cmd,
+  },
   plugin: {
     usage: 'plugin list | load DIR | unload NAME | reload NAME',
     does: 'hot plugin control',
     load: async () => (await import('./cli/plugin.ts')).plugin,
   },
-  discover: { usage: 'discover [--json]', does: 'what is plugged in or announced', load: async () => (await import('./cli/discover.ts')).discover },
-  doctor: { usage: 'doctor [--json] [--bundle FILE]', does: 'what is wrong, and the mend', load: async () => (await import('./cli/doctor-command.ts')).doctor },
+  discover: {
+    usage: 'discover [--json]',
+    does: 'what is plugged in or announced',
+    load: async () => (await import('./cli/discover.ts')).discover,
+  },
+  doctor: {
+    usage: 'doctor [--json] [--bundle FILE]',
+    does: 'what is wrong, and the mend',
+    load: async () => (await import('./cli/doctor-command.ts')).doctor,
+  },
   demo: { usage: 'demo', does: 'a whole shop on this machine', load: async () => (await import('./cli/demo.ts')).demo },
   sim: { usage: 'sim PLUGIN …', does: 'one simulated device', load: async () => (await import('./cli/sim.ts')).sim },
   password: { usage: 'password', does: 'hashes a password for the config', load: async () => (await import('./cli/password.ts')).password },
@@ -38,7 +54,8 @@ async function main(args: string[], io: Io): Promise<number> {
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') return say(io, help())
   const entry = COMMANDS[name]
   if (!entry) throw new UsageError(`there is no command "${name}". ${help()}`)
-  if (rest.includes('--help') || rest.includes('-h')) return say(io, `shopwire ${entry.usage}\n  ${entry.does}`)
+  const forOthers = name === 'sim' || name === 'hq'
+  if (!forOthers && (rest.includes('--help') || rest.includes('-h'))) return say(io, `shopwire ${entry.usage}\n  ${entry.does}`)
   return (await entry.load())(rest, io)
 }
 
@@ -50,7 +67,13 @@ function say(io: Io, text: string): number {
 function help(): string {
   const width = Math.max(...Object.values(COMMANDS).map(({ usage }) => usage.length))
   const lines = Object.values(COMMANDS).map(({ usage, does }) => `  shopwire ${usage.padEnd(width)}  ${does}`)
-  return ['shopwire: the in-store edge gateway', '', ...lines, '', 'Exit codes: 0 done, 1 the answer is no, 2 usage, 3 the daemon or broker cannot be reached.'].join('\n')
+  return [
+    'shopwire: the in-store edge gateway',
+    '',
+    ...lines,
+    '',
+    'Exit codes: 0 done, 1 the answer is no, 2 usage, 3 the daemon or broker cannot be reached.',
+  ].join('\n')
 }
 
 function complain(error: unknown, io: Io): number {
@@ -76,6 +99,6 @@ const io: Io = {
   columns: process.stdout.columns ?? 100,
 }
 
-main(process.argv.slice(2), io)
+void main(process.argv.slice(2), io)
   .catch((error: unknown) => complain(error, io))
   .then((code) => process.stdout.write('', () => process.exit(code)))

@@ -6,8 +6,19 @@ const charge = {
   version: '1.0.0',
   api: '1',
   entry: 'plugin.js',
-  events: { scan: { type: 'object', properties: { code: { type: 'string', 'x-secret': true }, kind: { type: 'string' } } }, seen: { type: 'object', 'x-bulk': true } },
-  commands: { charge: { args: { type: 'object', required: ['amount'], properties: { amount: { type: 'integer', minimum: 1 }, code: { type: 'string', 'x-secret': true } } } } },
+  events: {
+    scan: { type: 'object', properties: { code: { type: 'string', 'x-secret': true }, kind: { type: 'string' } } },
+    seen: { type: 'object', 'x-bulk': true },
+  },
+  commands: {
+    charge: {
+      args: {
+        type: 'object',
+        required: ['amount'],
+        properties: { amount: { type: 'integer', minimum: 1 }, code: { type: 'string', 'x-secret': true } },
+      },
+    },
+  },
 }
 
 t.test('a pay code keeps its first 2 and last 4 digits wherever it is written down', async (t) => {
@@ -26,7 +37,10 @@ t.test('secrets are found inside lists, maps and nested objects', async (t) => {
     properties: { users: { type: 'array', items: { type: 'object', properties: { hash: { 'x-secret': true } } } } },
     additionalProperties: { type: 'object', properties: { token: { 'x-secret': true } } },
   }
-  t.same(mask(schema, { users: [{ name: 'a', hash: 'h' }], other: { token: 't', x: 1 } }), { users: [{ name: 'a', hash: '***' }], other: { token: '***', x: 1 } })
+  t.same(mask(schema, { users: [{ name: 'a', hash: 'h' }], other: { token: 't', x: 1 } }), {
+    users: [{ name: 'a', hash: '***' }],
+    other: { token: '***', x: 1 },
+  })
 })
 
 t.test('a problem names the path, what is wrong and what is allowed', async (t) => {

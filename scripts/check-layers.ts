@@ -47,7 +47,8 @@ function breachesOf(file: string): string[] {
     if (fileName.startsWith('.')) {
       const target = relative(root, resolve(root, dirname(file), fileName))
       const may = rule && new RegExp(rule.may.source.replace('SELF', self))
-      if (!may?.test(target) && !(isTest && (rule?.test?.test(target) || /^daemon\/testing\//.test(target)))) found.push(`${file}: may not import ${target}`)
+      if (!may?.test(target) && !(isTest && (rule?.test?.test(target) || /^daemon\/testing\//.test(target))))
+        found.push(`${file}: may not import ${target}`)
       continue
     }
     const owner = OWNED[fileName.split('/')[0] ?? '']

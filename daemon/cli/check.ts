@@ -1,6 +1,6 @@
-import { builtinDir } from '../paths.ts'
 import { type Config, findConfig, loadConfig } from '../config.ts'
 import { Failure, type Problem } from '../contract/errors.ts'
+import { builtinDir } from '../paths.ts'
 import { checkSections } from '../plugins/check.ts'
 import { type CliCommand, parse } from './io.ts'
 

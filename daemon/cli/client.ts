@@ -28,7 +28,12 @@ export class DaemonClient {
   }
 
   /** Rejects with the daemon's own `Failure`, or `daemon-unreachable`. */
-  call<Answer>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: Json, allow: (status: number) => boolean = (status) => status < 300): Promise<Answer> {
+  call<Answer>(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    body?: Json,
+    allow: (status: number) => boolean = (status) => status < 300,
+  ): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const text = body === undefined ? undefined : JSON.stringify(body)
       const call = request(
@@ -36,7 +41,10 @@ export class DaemonClient {
           socketPath: this.#socketPath,
           method,
           path,
-          headers: { host: 'localhost', ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }) },
+          headers: {
+            host: 'localhost',
+            ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+          },
         },
         (response) => {
           let answer = ''
@@ -58,21 +66,29 @@ export class DaemonClient {
   /** Server-sent events until the signal or the daemon ends them. */
   stream(path: string, on: (event: string, data: string) => void, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      const call = request({ socketPath: this.#socketPath, path, headers: { host: 'localhost', accept: 'text/event-stream' } }, (response) => {
-        let buffer = ''
-        response.setEncoding('utf8')
-        response.on('data', (chunk: string) => {
-          buffer += chunk
-          for (let end = buffer.indexOf('\n\n'); end >= 0; end = buffer.indexOf('\n\n')) {
-            const fields = new Map(buffer.slice(0, end).split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()]))
-            buffer = buffer.slice(end + 2)
-            const data = fields.get('data')
-            if (data !== undefined) on(fields.get('event') ?? 'message', data)
-          }
-        })
-        response.on('end', resolve)
-        response.on('error', () => resolve())
-      })
+      const call = request(
+        { socketPath: this.#socketPath, path, headers: { host: 'localhost', accept: 'text/event-stream' } },
+        (response) => {
+          let buffer = ''
+          response.setEncoding('utf8')
+          response.on('data', (chunk: string) => {
+            buffer += chunk
+            for (let end = buffer.indexOf('\n\n'); end >= 0; end = buffer.indexOf('\n\n')) {
+              const fields = new Map(
+                buffer
+                  .slice(0, end)
+                  .split('\n')
+                  .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()]),
+              )
+              buffer = buffer.slice(end + 2)
+              const data = fields.get('data')
+              if (data !== undefined) on(fields.get('event') ?? 'message', data)
+            }
+          })
+          response.on('end', resolve)
+          response.on('error', () => resolve())
+        },
+      )
       call.on('error', (error) => (signal.aborted ? resolve() : reject(this.#unreachable(error))))
       signal.addEventListener('abort', () => call.destroy(), { once: true })
       call.end()
@@ -80,7 +96,12 @@ export class DaemonClient {
   }
 
   #unreachable(cause: Error): Failure {
-    return new Failure('daemon-unreachable', `no shopwire daemon answers at ${this.#socketPath}. Is it running? (systemctl status shopwire, or: shopwire run)`, [], cause)
+    return new Failure(
+      'daemon-unreachable',
+      `no shopwire daemon answers at ${this.#socketPath}. Is it running? (systemctl status shopwire, or: shopwire run)`,
+      [],
+      cause,
+    )
   }
 }
 

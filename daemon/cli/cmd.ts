@@ -12,7 +12,7 @@ export const cmd: CliCommand = async (args, io) => {
   })
   const [plugin, device, command, text, ...rest] = positionals
   if (plugin === undefined || device === undefined || command === undefined || rest.length > 0)
-    throw new UsageError("shopwire cmd PLUGIN DEVICE COMMAND ['{\"json\":\"args\"}'] [--id ID] [--json]")
+    throw new UsageError('shopwire cmd PLUGIN DEVICE COMMAND [\'{"json":"args"}\'] [--id ID] [--json]')
   const client = new DaemonClient(socketOf(values.config, io))
   const path = `/api/v1/cmd/${encodeURIComponent(plugin)}/${encodeURIComponent(device)}/${encodeURIComponent(command)}`
   const body = { args: parseJson(text), ...(values.id === undefined ? {} : { id: values.id }) }
@@ -23,7 +23,10 @@ export const cmd: CliCommand = async (args, io) => {
 }
 
 function print(result: CommandResult | { error: CommandResult['error'] }, out: (line: string) => void, err: (line: string) => void): void {
-  if ('status' in result && result.status === 'done') return out(JSON.stringify(result.result ?? null, null, 2))
+  if ('status' in result && result.status === 'done') {
+    out(JSON.stringify(result.result ?? null, null, 2))
+    return
+  }
   const status = 'status' in result ? result.status : 'failed'
   err(`${status}: ${result.error ? `${result.error.code}: ${result.error.message}` : 'no reason given'}`)
   for (const problem of result.error?.problems ?? []) err(`  ${problem.path}: ${problem.message}`)

@@ -11,8 +11,8 @@ import type { JsonObject } from '../contract/json.ts'
 import { openBroker } from '../links/demo-broker.ts'
 import { selfFile, shippedConfig } from '../paths.ts'
 import { DaemonClient, SOCKET_NAME } from './client.ts'
-import { type CliCommand, type Io, parse } from './io.ts'
 import { DemoTill, type TillRule } from './demo-till.ts'
+import { type CliCommand, type Io, parse } from './io.ts'
 
 interface Scene {
   simulators: string[][]
@@ -29,7 +29,12 @@ export const demo: CliCommand = async (args, io) => {
   const timer = values.seconds === undefined ? undefined : setTimeout(stop, Number(values.seconds) * 1000)
 
   const ports = await choosePorts()
-  const env = { ...io.env, DEMO_DIR: dir, ...Object.fromEntries(Object.entries(ports).map(([name, port]) => [`DEMO_${name}`, String(port)])), SHOPWIRE_DEMO: '1' }
+  const env = {
+    ...io.env,
+    DEMO_DIR: dir,
+    ...Object.fromEntries(Object.entries(ports).map(([name, port]) => [`DEMO_${name}`, String(port)])),
+    SHOPWIRE_DEMO: '1',
+  }
   const scene = fill(parseYaml(readFileSync(shippedConfig('demo-scene.yaml'), 'utf8')), env) as Scene
   const configFile = join(dir, 'shopwire.yaml')
   writeFileSync(configFile, JSON.stringify(readSource(shippedConfig('demo.yaml'), env), null, 2))
@@ -80,7 +85,8 @@ function freePort(port: number): Promise<number | undefined> {
 function fill(value: unknown, env: Record<string, string | undefined>): unknown {
   if (typeof value === 'string') return value.replace(/\$\{(\w+)\}/g, (_all, name: string) => env[name] ?? '')
   if (Array.isArray(value)) return value.map((one) => fill(one, env))
-  if (value !== null && typeof value === 'object') return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, fill(one, env)]))
+  if (value !== null && typeof value === 'object')
+    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, fill(one, env)]))
   return value
 }
 
@@ -150,7 +156,9 @@ async function watch(client: DaemonClient, till: DemoTill, io: Io, signal: Abort
       (name, data) => {
         if (name !== 'event') return
         const event = JSON.parse(data) as CloudEvent
-        io.out(`${event.time.slice(11, 19)}  #${event.sequence.padEnd(5)} ${event.type.slice('shopwire.'.length).padEnd(18)} ${summary(event.data)}`)
+        io.out(
+          `${event.time.slice(11, 19)}  #${event.sequence.padEnd(5)} ${event.type.slice('shopwire.'.length).padEnd(18)} ${summary(event.data)}`,
+        )
         till.hear(event)
       },
       signal,

@@ -11,13 +11,20 @@ interface Page {
 export const events: CliCommand = async (args, io) => {
   const { values } = parse({
     args,
-    options: { config: { type: 'string' }, json: { type: 'boolean' }, follow: { type: 'boolean', short: 'f' }, type: { type: 'string' }, since: { type: 'string' } },
+    options: {
+      config: { type: 'string' },
+      json: { type: 'boolean' },
+      follow: { type: 'boolean', short: 'f' },
+      type: { type: 'string' },
+      since: { type: 'string' },
+    },
   })
   const client = new DaemonClient(socketOf(values.config, io))
   const show = (event: CloudEvent) => io.out(values.json ? JSON.stringify(event) : line(event, io))
   const { journal } = await client.get<{ journal: { head: number } }>('/api/v1/status')
   let since = values.since === undefined ? Math.max(0, journal.head - 20) : Number(values.since)
-  if (!Number.isSafeInteger(since) || since < 0) throw new UsageError(`--since: must be a sequence, a whole number from 0 on; got ${values.since}`)
+  if (!Number.isSafeInteger(since) || since < 0)
+    throw new UsageError(`--since: must be a sequence, a whole number from 0 on; got ${values.since}`)
   const type = values.type === undefined ? '' : `&type=${encodeURIComponent(values.type)}`
   const wanted = (event: CloudEvent) => values.type === undefined || matches(event.type, values.type)
 

@@ -1,5 +1,5 @@
 /** What a CLI command may touch: its arguments, two streams, the environment, and the wish to stop. */
-import { parseArgs, type ParseArgsConfig, styleText } from 'node:util'
+import { type ParseArgsConfig, parseArgs, styleText } from 'node:util'
 import { type ErrorCode, Failure } from '../contract/errors.ts'
 
 export interface Io {
@@ -62,14 +62,15 @@ export function age(since: string | undefined, nowMs: number): string {
 /** Text columns on a terminal: East Asian wide characters take two (Unicode TR11). */
 export function displayWidth(text: string): number {
   let width = 0
-  for (const char of text) width += /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/u.test(char) ? 2 : 1
+  for (const char of text)
+    width += /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/u.test(char) ? 2 : 1
   return width
 }
 
 /** Rows as aligned columns, two spaces apart; colour must be applied after. */
 export function table(rows: readonly (readonly string[])[]): string[] {
   const widths: number[] = []
-  for (const row of rows) row.forEach((cell, at) => (widths[at] = Math.max(widths[at] ?? 0, displayWidth(cell))))
+  for (const row of rows) for (const [at, cell] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, displayWidth(cell))
   return rows.map((row) =>
     row
       .map((cell, at) => (at === row.length - 1 ? cell : cell + ' '.repeat((widths[at] ?? 0) - displayWidth(cell))))

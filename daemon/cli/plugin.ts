@@ -7,7 +7,11 @@ const USAGE = 'shopwire plugin list | load DIR | unload NAME | reload NAME'
 
 /** `shopwire plugin …`: hot control of plugins on the running daemon. */
 export const plugin: CliCommand = async (args, io) => {
-  const { values, positionals } = parse({ args, allowPositionals: true, options: { config: { type: 'string' }, json: { type: 'boolean' } } })
+  const { values, positionals } = parse({
+    args,
+    allowPositionals: true,
+    options: { config: { type: 'string' }, json: { type: 'boolean' } },
+  })
   const [action, target, ...rest] = positionals
   if (rest.length > 0 || (action !== 'list') === (target === undefined)) throw new UsageError(USAGE)
   const client = new DaemonClient(socketOf(values.config, io))
@@ -19,7 +23,14 @@ export const plugin: CliCommand = async (args, io) => {
     case 'list': {
       const plugins = await client.get<PluginView[]>('/api/v1/plugins')
       if (values.json) return done(plugins, '')
-      const rows = plugins.map((one) => [one.name, one.version, one.status, `for ${age(one.since, Date.now())}`, `${one.restarts} restarts`, one.reason ?? ''])
+      const rows = plugins.map((one) => [
+        one.name,
+        one.version,
+        one.status,
+        `for ${age(one.since, Date.now())}`,
+        `${one.restarts} restarts`,
+        one.reason ?? '',
+      ])
       for (const line of table(rows)) io.out(line)
       if (rows.length === 0) io.out('no plugins: none is named under "plugins:" in the config')
       return 0

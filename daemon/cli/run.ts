@@ -7,7 +7,7 @@ export const run: CliCommand = async (args, io) => {
   const { values } = parse({ args, options: { config: { type: 'string' } } })
   const file = findConfig(values.config, io.env)
   const gateway = await startGateway({ load: () => loadConfig(file, io.env), env: io.env })
-  const reload = () => gateway.reload()
+  const reload = () => void gateway.reload()
   process.on('SIGHUP', reload)
   await new Promise<void>((resolve) => {
     if (io.signal.aborted) return resolve()

@@ -20,8 +20,16 @@ function lines(answer: Status, io: Io): string[] {
       ? paint(io, 'blue', '● All working')
       : paint(io, 'yellow', `▲ ${problems.length === 1 ? '1 thing needs' : `${problems.length} things need`} attention`)
   const rows = [
-    ...answer.devices.map((one) => [`${one.plugin}/${one.device}`, one.state, one.detail ?? '', `for ${age(one.since, now)}`, one.lastEvent ? `last event ${age(one.lastEvent, now)} ago` : '']),
-    ...answer.plugins.filter((one) => one.status !== 'running').map((one) => [`plugin ${one.name}`, one.status, one.reason ?? '', `for ${age(one.since, now)}`, '']),
+    ...answer.devices.map((one) => [
+      `${one.plugin}/${one.device}`,
+      one.state,
+      one.detail ?? '',
+      `for ${age(one.since, now)}`,
+      one.lastEvent ? `last event ${age(one.lastEvent, now)} ago` : '',
+    ]),
+    ...answer.plugins
+      .filter((one) => one.status !== 'running')
+      .map((one) => [`plugin ${one.name}`, one.status, one.reason ?? '', `for ${age(one.since, now)}`, '']),
     ...answer.links.map((one) => [linkName(one), one.state, one.detail, `for ${age(one.since, now)}`, waiting(one, now)]),
   ]
   return [

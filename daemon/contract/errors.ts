@@ -44,6 +44,7 @@ export const ERRORS = {
   'queue-full': { http: 429, retry: true, means: 'Too much is waiting already; try again later.' },
 
   'job-unknown': { http: 404, retry: false, means: 'No print job of this id is kept.' },
+  'job-cancelled': { http: 409, retry: false, means: 'The print job was cancelled before anything of it was sent.' },
   'job-uncertain': { http: 502, retry: false, means: 'The line was cut while printing; look at the paper, then ask for a reprint.' },
 
   'journal-full': { http: 507, retry: true, means: 'The disk is full; nothing was stored.' },
@@ -52,6 +53,11 @@ export const ERRORS = {
 
   'desired-invalid': { http: 422, retry: false, means: 'HQ asked for a config this gateway cannot take.' },
   unauthorized: { http: 401, retry: false, means: 'A token or password is needed.' },
+  'too-many-attempts': {
+    http: 429,
+    retry: true,
+    means: 'Too many wrong passwords or tokens; try again after the time given in Retry-After.',
+  },
   forbidden: { http: 403, retry: false, means: 'This user may not do that.' },
   'not-found': { http: 404, retry: false, means: 'There is nothing at this address.' },
   'port-taken': { http: 500, retry: true, means: 'Another program listens on this address.' },
@@ -99,9 +105,19 @@ export class Failure extends Error {
   }
 }
 
-/** Any thrown thing as a `Failure`: a `Failure` as it is, the rest under `code`. */
+/**
+ * Any thrown thing as a `Failure`: a `Failure` as it is, the rest under `code`. Every bundle has a `Failure` class of its
+ * own, and a third-party plugin may throw a plain error with a `code` of the table: both are told by the code.
+ */
 export function asFailure(error: unknown, code: ErrorCode = 'internal'): Failure {
   if (error instanceof Failure) return error
+  if (error instanceof Error && 'code' in error && isErrorCode(error.code))
+    return new Failure(error.code, error.message, 'problems' in error && Array.isArray(error.problems) ? error.problems : [], error)
   const message = error instanceof Error ? error.message : String(error)
   return new Failure(code, message, [], error)
+}
+
+/** Whether `code` stands in the table. */
+export function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(ERRORS, code)
 }

@@ -43,7 +43,7 @@ export interface StoredEvent {
 /** How far one reader has got. A lost advance only means that events are read again. */
 export interface Cursor {
   readonly position: Sequence
-  /** Never goes back. Made durable with the next commit, or within a second. */
+  /** Never goes back, never beyond the head. Made durable within a second, with a commit that is due anyway where there is one. */
   advance(to: Sequence): void
 }
 
@@ -55,7 +55,7 @@ export interface JournalStats {
   events: number
   bytes: number
   freeBytes: number
-  /** Bulk events dropped unacknowledged, since the epoch began. */
+  /** Bulk events dropped unacknowledged, since the epoch began. Each drop is also a `journal.dropped` event. */
   dropped: number
   commits: number
   /** Monotonic ms of the last durable commit: what the watchdog looks at. */
@@ -85,10 +85,19 @@ export interface Journal {
   cursor(name: string): Cursor
   /** A durable key-value space; `plugin:{name}` for plugins. */
   space(name: string): KeyValue
-  /** Names the cursor behind which unacknowledged events are kept (`hq`); none: all may go. */
+  /**
+   * Names the cursor behind which unacknowledged events are kept (`hq`); none: all may go. Remembered over restarts, so
+   * that nothing goes before it is said anew.
+   */
   hold(cursor: string | undefined): void
   stats(): JournalStats
   /** Recomputes the hash chain; the first sequence that does not fit, if any. */
   verify(): Promise<{ checked: number; broken?: Sequence }>
   close(): Promise<void>
+}
+
+/** What the composition root holds: limits are config, and HQ may change them. */
+export interface LimitedJournal extends Journal {
+  /** Takes effect at once. */
+  setLimits(limits: { maxAgeMs: number; maxBytes: number }): void
 }

@@ -34,6 +34,16 @@ export interface ContextParts {
   clock: Clock
   signal: AbortSignal
   host: HostPort
+  /**
+   * Hears of every first attempt to start a device. Where it is given, `devices` and `configure` do not wait for these
+   * attempts: one printer that takes 10 s to refuse a connection must not keep a plugin from becoming ready.
+   */
+  watch?: DeviceWatch
+}
+
+export interface DeviceWatch {
+  starting(device: string): void
+  started(device: string, failure?: Failure): void
 }
 
 export function createContext(parts: ContextParts): PluginContext {
@@ -62,46 +72,65 @@ function logger(host: HostPort, fixed: JsonObject): Logger {
 
 const RETRY_FIRST_MS = 1_000
 const RETRY_MOST_MS = 60_000
+/** A device that does not let go within this time makes `configure` and `stop` fail; the process is replaced then. */
+const STOP_MOST_MS = 4_000
 
 /** One configured device: its running instance, or the wait until the next attempt to start it. */
 interface Slot {
   config: unknown
   controller: AbortController
   running?: RunningDevice
-  /** Settles when the first attempt to start has succeeded or failed. */
+  /** Resolves when the first attempt to start has succeeded or failed. */
   settled: Promise<void>
+  /** Resolves when no attempt to start is under way any more. */
   done: Promise<void>
 }
 
 async function superviseDevices(parts: ContextParts, start: StartDevice<unknown, JsonObject>): Promise<RunningPlugin> {
   const slots = new Map<string, Slot>()
+  const log = logger(parts.host, {})
   let config = parts.config
 
   const run = (name: string, deviceConfig: unknown): void => {
     const controller = new AbortController()
     const first = withResolvers()
     const slot: Slot = { config: deviceConfig, controller, settled: first.promise, done: Promise.resolve() }
-    slot.done = keepStarting(slot, deviceContext(parts, config, name, deviceConfig, controller.signal), first.resolve)
     slots.set(name, slot)
+    parts.watch?.starting(name)
+    let told = false
+    slot.done = keepStarting(name, slot, config, (failure) => {
+      if (told) return
+      told = true
+      parts.watch?.started(name, failure)
+      first.resolve()
+    })
   }
 
-  const keepStarting = async (slot: Slot, device: DeviceContext<unknown, JsonObject>, settle: () => void): Promise<void> => {
-    for (let wait = RETRY_FIRST_MS; !slot.controller.signal.aborted; wait = Math.min(wait * 2, RETRY_MOST_MS)) {
+  const keepStarting = async (name: string, slot: Slot, shared: JsonObject, settle: (failure?: Failure) => void): Promise<void> => {
+    const { signal } = slot.controller
+    let failed = false
+    for (let wait = RETRY_FIRST_MS; !signal.aborted; wait = Math.min(wait * 2, RETRY_MOST_MS)) {
+      let said = false
+      const device = deviceContext(parts, shared, name, slot.config, signal, () => {
+        said = true
+      })
       try {
         const running = await start(device)
-        if (slot.controller.signal.aborted) await running.stop()
-        else slot.running = running
+        if (signal.aborted) return await running.stop()
+        slot.running = running
+        if (failed && !said) device.state({ state: 'online' })
         return settle()
       } catch (error) {
-        if (slot.controller.signal.aborted) break
+        if (signal.aborted) break
+        failed = true
         const failure = asFailure(error, 'device-offline')
         device.state({ state: 'fault', detail: 'start-failed' })
         device.log.warn({ code: failure.code, retryInMs: wait }, failure.message)
-        settle()
+        settle(failure)
       }
-      await parts.clock.sleep(wait, slot.controller.signal).catch(() => {})
+      await parts.clock.sleep(wait, signal).catch(() => {})
     }
-    settle()
+    settle(new Failure('stopping', `${name} was stopped before it had started`))
   }
 
   const halt = async (name: string): Promise<void> => {
@@ -109,8 +138,18 @@ async function superviseDevices(parts: ContextParts, start: StartDevice<unknown,
     if (!slot) return
     slots.delete(name)
     slot.controller.abort(new Failure('stopping', `${name} stops`))
-    await slot.done
-    await slot.running?.stop()
+    const stopped = (async () => {
+      await slot.done
+      await slot.running?.stop()
+    })()
+    await within(parts.clock, STOP_MOST_MS, stopped, name)
+  }
+
+  /** Stops all of `names`, whatever one of them does; then throws the first failure. */
+  const haltAll = async (names: readonly string[]): Promise<void> => {
+    const outcomes = await Promise.allSettled(names.map(halt))
+    const failed = outcomes.find((one) => one.status === 'rejected')
+    if (failed) throw failed.reason
   }
 
   const configure = async (next: JsonObject): Promise<void> => {
@@ -118,26 +157,35 @@ async function superviseDevices(parts: ContextParts, start: StartDevice<unknown,
     const sharedChanged = !isDeepStrictEqual(withoutDevices(next), withoutDevices(config))
     config = next
     const stopping = [...slots].filter(([name, slot]) => sharedChanged || !isDeepStrictEqual(slot.config, wanted[name]))
-    await Promise.all(stopping.map(([name]) => halt(name)))
-    for (const [name] of stopping) if (!(name in wanted)) parts.host.forget(name)
+    await haltAll(stopping.map(([name]) => name))
+    for (const [name] of stopping) if (!Object.hasOwn(wanted, name)) parts.host.forget(name)
     for (const [name, deviceConfig] of Object.entries(wanted)) if (!slots.has(name)) run(name, deviceConfig)
-    await Promise.all([...slots.values()].map((slot) => slot.settled))
+    await firstAttempts()
+  }
+
+  const firstAttempts = async (): Promise<void> => {
+    if (!parts.watch) await Promise.all([...slots.values()].map((slot) => slot.settled))
+  }
+
+  const ready = async (name: string, slot: Slot, signal: AbortSignal): Promise<RunningDevice> => {
+    if (!slot.running) await Promise.race([slot.settled, aborted(signal)])
+    if (!slot.running) throw new Failure('device-offline', `device "${name}" could not be started yet`)
+    return slot.running
   }
 
   for (const [name, deviceConfig] of Object.entries(devicesOf(config))) run(name, deviceConfig)
-  await Promise.all([...slots.values()].map((slot) => slot.settled))
+  await firstAttempts()
 
   return {
     configure,
     async handle(command: Command, signal: AbortSignal): Promise<Json> {
-      const slot = slots.get(command.device)
-      if (!slot)
-        throw new Failure('device-unknown', `there is no device "${command.device}"; there are: ${[...slots.keys()].join(', ') || 'none'}`)
-      if (!slot.running) throw new Failure('device-offline', `device "${command.device}" could not be started yet`)
-      return slot.running.handle(command, signal)
+      const { device } = command
+      const slot = slots.get(device)
+      if (!slot) throw new Failure('device-unknown', `there is no device "${device}"; there are: ${[...slots.keys()].join(', ') || 'none'}`)
+      return (await ready(device, slot, signal)).handle(command, signal)
     },
     async stop(): Promise<void> {
-      await Promise.all([...slots.keys()].map(halt))
+      await haltAll([...slots.keys()]).catch((error: unknown) => log.warn({}, asFailure(error).message))
     },
   }
 }
@@ -148,6 +196,7 @@ function deviceContext(
   name: string,
   config: unknown,
   signal: AbortSignal,
+  said: () => void,
 ): DeviceContext<unknown, JsonObject> {
   const { host } = parts
   return {
@@ -160,6 +209,8 @@ function deviceContext(
     gateway: parts.gateway,
     emit: (event, data, time) => host.emit({ device: name, event, data, ...(time === undefined ? {} : { time }) }),
     state: (state) => {
+      said()
+      // An instance that is being replaced must not overwrite what its successor says.
       if (!signal.aborted) host.state(name, state)
     },
     call: (plugin, device, command, args) => host.call(plugin, device, command, args),
@@ -184,6 +235,25 @@ function devicesOf(config: JsonObject): JsonObject {
 function withoutDevices(config: JsonObject): JsonObject {
   const { devices: _devices, ...rest } = config
   return rest
+}
+
+async function within(clock: Clock, ms: number, work: Promise<void>, name: string): Promise<void> {
+  let cancel = () => {}
+  const late = new Promise<never>((_resolve, reject) => {
+    cancel = clock.timer(ms, () => reject(new Failure('device-fault', `device "${name}" did not stop within ${ms / 1000} s`)))
+  })
+  try {
+    await Promise.race([work, late])
+  } finally {
+    cancel()
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    if (signal.aborted) reject(signal.reason)
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
 }
 
 function withResolvers(): { promise: Promise<void>; resolve: () => void } {

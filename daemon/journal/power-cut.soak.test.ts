@@ -1,0 +1,33 @@
+/** Thousands of power cuts. `SEED=n npx tap daemon/journal/power-cut.soak.test.ts` takes others. */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { inspect } from './testing/after-cut.ts'
+import { cutPower, record } from './testing/power-cut.ts'
+
+const committer = fileURLToPath(new URL('testing/committer.ts', import.meta.url))
+const seed = Number(process.env.SEED ?? 1)
+
+t.setTimeout(20 * 60_000)
+
+async function run(dir: string, powerSafeOverwrite: boolean, cuts: number): Promise<string[]> {
+  mkdirSync(dir, { recursive: true })
+  const options = { dir, commits: 250, size: 300, reopenEvery: 60, tuning: { checkpointPages: 25, powerSafeOverwrite } }
+  const recording = await record(dir, [process.execPath, '--import=tsx', committer, JSON.stringify(options)], `${dir}.trace`)
+  const failures: string[] = []
+  await cutPower(recording, `${dir}-cut`, { cuts, seed, spoil: true }, async (cut) => {
+    const wrong = await inspect(`${dir}-cut`, cut.acknowledged).catch((error: unknown) => [String(error)])
+    if (wrong.length > 0) failures.push(`moment ${cut.moment}, seed ${cut.seed}: ${wrong.slice(0, 3).join('; ')}`)
+  })
+  return failures
+}
+
+t.test('4,000 power cuts lose nothing', async (t) => {
+  t.strictSame(await run(join(t.testdir(), 'shop'), false, 4_000), [])
+})
+
+t.test('control: believing in psow loses rows on flash that spoils a sector', async (t) => {
+  const failures = await run(join(t.testdir(), 'psow'), true, 1_000)
+  t.ok(failures.length > 10, `${failures.length} of 1000 cuts lost something`)
+})

@@ -1,0 +1,95 @@
+/** What the journal file holds. Few indexes: each costs a page written per commit. */
+import { randomUUID } from 'node:crypto'
+import { type Connection, SqlError } from './connection.ts'
+
+/** `shpw`, in the file's header: tells a journal from any other SQLite file. */
+export const APPLICATION_ID = 0x73687077
+export const SCHEMA_VERSION = 1
+/** `unhex()` came with 3.41. */
+export const SQLITE_MINIMUM = [3, 41, 0] as const
+
+export const PAGE_BYTES = 4_096
+
+/** The journal's own keys; no plugin's space has this name. */
+export const SPACE = 'journal'
+/** Positions of the readers. */
+export const CURSORS = 'journal.cursor'
+
+/**
+ * - event: the log. `hash` chains each row to the one before it.
+ * - origin: plugin, device, event and kind once, instead of in each row.
+ * - gap: rows that retention took; the hash of the last of them keeps the chain verifiable.
+ * - kv: plugins' and the core's keys, the readers' positions, the journal's own notes. Values are JSON text.
+ */
+const TABLES = `
+CREATE TABLE event (seq INTEGER PRIMARY KEY, origin INTEGER NOT NULL, hash BLOB NOT NULL, text TEXT NOT NULL) STRICT;
+CREATE TABLE origin (id INTEGER PRIMARY KEY, plugin TEXT NOT NULL, device TEXT NOT NULL, event TEXT NOT NULL, bulk INTEGER NOT NULL) STRICT;
+CREATE TABLE gap (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
+CREATE TABLE kv (space TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (space, key)) STRICT, WITHOUT ROWID;
+`
+
+export const SQL = {
+  begin: 'BEGIN IMMEDIATE',
+  commit: 'COMMIT',
+  rollback: 'ROLLBACK',
+  /** ?1: `[[seq, origin, hash, text], …]` */
+  addEvents: 'INSERT INTO event SELECT value->>0, value->>1, unhex(value->>2), value->>3 FROM json_each(?1)',
+  /** ?1: `[[id, plugin, device, event, bulk], …]` */
+  addOrigins: 'INSERT OR IGNORE INTO origin SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?1)',
+  /** ?1: `[[space, key, value], …]` */
+  putKeys: 'INSERT OR REPLACE INTO kv SELECT value->>0, value->>1, value->>2 FROM json_each(?1)',
+  /** ?1: `[[space, key], …]` */
+  deleteKeys: 'DELETE FROM kv WHERE (space, key) IN (SELECT value->>0, value->>1 FROM json_each(?1))',
+  /** ?1: `[[first, last, hash], …]` */
+  addGaps: 'INSERT INTO gap SELECT value->>0, value->>1, unhex(value->>2) FROM json_each(?1)',
+  getKey: 'SELECT value FROM kv WHERE space = ?1 AND key = ?2',
+  listKeys: 'SELECT key, value FROM kv WHERE space = ?1 AND key >= ?2 AND key < ?3 ORDER BY key',
+  listSpace: 'SELECT key, value FROM kv WHERE space = ?1 ORDER BY key',
+  /** One row with one JSON text: a fifth of the cost of as many rows through N-API. */
+  readEvents: `SELECT json_group_array(json_array(seq, origin, text)) AS rows FROM
+    (SELECT seq, origin, text FROM event WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)`,
+  readChain: 'SELECT seq, lower(hex(hash)) AS hash, text FROM event WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3',
+  rowFrom: 'SELECT seq, lower(hex(hash)) AS hash FROM event WHERE seq >= ?1 ORDER BY seq LIMIT 1',
+  gapsAfter: 'SELECT first, last, lower(hex(hash)) AS hash FROM gap WHERE last > ?1 ORDER BY first',
+} as const
+
+/** Makes an empty file a journal, in one transaction: a file has all of it or nothing. */
+export async function createSchema(connection: Connection, epoch: string = randomUUID()): Promise<void> {
+  // Only an empty file takes this one; pages that retention frees can then be given back.
+  await connection.exec('PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;')
+  await connection.exec(`BEGIN IMMEDIATE; ${TABLES}
+    INSERT INTO kv VALUES ('${SPACE}', 'epoch', '${JSON.stringify(epoch)}');
+    PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT;`)
+}
+
+/** How careful the file is written. Anything but `SAFE` is for tests that must be able to fail. */
+export interface Tuning {
+  synchronous: 'FULL' | 'NORMAL' | 'OFF'
+  /** Pages in the WAL at which they are written back. */
+  checkpointPages: number
+  /** True believes in `psow`, see `Connection.open`. */
+  powerSafeOverwrite: boolean
+}
+
+/**
+ * A checkpoint at 1,000 pages (4 MB) writes a leaf page once for the dozen single commits that filled it, and keeps the
+ * WAL short to recover.
+ */
+export const SAFE: Tuning = { synchronous: 'FULL', checkpointPages: 1_000, powerSafeOverwrite: false }
+
+/**
+ * Nobody else at the file: that saves the `-shm` and the lock calls of each transaction. `journal_size_limit` gives
+ * back what a burst made of the WAL.
+ */
+export async function tune(connection: Connection, tuning: Tuning): Promise<void> {
+  await connection.exec(`
+    PRAGMA locking_mode = EXCLUSIVE;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = ${tuning.synchronous};
+    PRAGMA wal_autocheckpoint = ${tuning.checkpointPages};
+    PRAGMA journal_size_limit = 8388608;
+    PRAGMA cache_size = -1024;
+    PRAGMA temp_store = MEMORY;`)
+  const mode = await connection.value('PRAGMA journal_mode')
+  if (mode !== 'wal') throw new SqlError('SQLITE_CANTOPEN', `the journal stays in mode ${String(mode)} where WAL was asked for`)
+}

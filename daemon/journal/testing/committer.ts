@@ -1,0 +1,47 @@
+/** A process of its own that commits and says in a file what was acknowledged: for tests that kill it or its disk. */
+import { openSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Tuning } from '../schema.ts'
+import { openIn, scan } from './support.ts'
+
+export interface CommitterOptions {
+  dir: string
+  /** 0: until killed. */
+  commits: number
+  /** Characters of data in each event. */
+  size: number
+  /** Closes and opens the journal after so many commits. */
+  reopenEvery: number
+  tuning?: Partial<Tuning>
+}
+
+/** Commit `n` holds 1 to 5 events that say `{commit: n, index, of}`, and puts `n` under the key `last`. */
+export const eventsOf = (commit: number): number => 1 + ((commit * 7) % 5)
+
+async function main(): Promise<void> {
+  const options = JSON.parse(process.argv[2] ?? '{}') as CommitterOptions
+  const acknowledgements = openSync(join(options.dir, 'acknowledged'), 'a')
+  const open = () => openIn(options.dir, options.tuning ? { tuning: options.tuning } : {})
+  let journal = await open()
+  const first = Number((await journal.space('plugin:test').get('last')) ?? 0)
+  for (let commit = first + 1; options.commits === 0 || commit <= first + options.commits; ) {
+    // Several at a time, so that groups of more than one form.
+    const burst = Array.from({ length: 1 + (commit % 4) }, (_, index) => commit + index)
+    await Promise.all(
+      burst.map(async (number) => {
+        const of = eventsOf(number)
+        const events = Array.from({ length: of }, (_, index) => scan({ commit: number, index, of, fill: 'x'.repeat(options.size) }))
+        await journal.commit({ events, puts: [{ space: 'plugin:test', key: 'last', value: number }] })
+        writeSync(acknowledgements, `${number}\n`)
+      }),
+    )
+    commit += burst.length
+    if (options.reopenEvery > 0 && commit % options.reopenEvery < burst.length) {
+      await journal.close()
+      journal = await open()
+    }
+  }
+  await journal.close()
+}
+
+if (process.argv[1]?.includes('committer')) await main()

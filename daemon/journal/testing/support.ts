@@ -1,0 +1,69 @@
+/** A real journal on a real file, for tests. */
+import { join } from 'node:path'
+import { systemClock } from '../../clock.ts'
+import type { JsonObject } from '../../contract/json.ts'
+import type { Log } from '../../log.ts'
+import type { Draft, LimitedJournal, StoredEvent } from '../api.ts'
+import { type JournalOptions, openJournal } from '../journal.ts'
+
+export interface LogLine {
+  level: string
+  fields: JsonObject
+  message: string
+}
+
+/** Keeps what was said, so that a test can ask for it. */
+export function keepLog(lines: LogLine[]): Log {
+  const at = (level: string) => (fields: JsonObject, message: string) => {
+    lines.push({ level, fields, message })
+  }
+  const log: Log = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error'), child: () => log }
+  return log
+}
+
+export const DAY_MS = 86_400_000
+
+/** `options.lines` hears the log. */
+export function openIn(dir: string, options: Partial<JournalOptions> & { lines?: LogLine[] } = {}): Promise<LimitedJournal> {
+  const { lines = [], ...rest } = options
+  return openJournal({
+    file: join(dir, 'journal.db'),
+    identity: () => ({ gateway: 'shop-001', store: '0001' }),
+    clock: systemClock,
+    clockState: () => 'synced',
+    bootId: 'boot-1',
+    maxAgeMs: 180 * DAY_MS,
+    maxBytes: 2_000_000_000,
+    log: keepLog(lines),
+    ...rest,
+  })
+}
+
+export const scan = (data: JsonObject = { code: '6901234567892', kind: 'product' }): Draft => ({
+  plugin: 'scanner',
+  device: 'till-1',
+  event: 'scan',
+  data,
+})
+
+export const paid = (data: JsonObject = {}): Draft => ({ plugin: 'payment', device: '-', event: 'paid', data: { amount: 1234, ...data } })
+
+export const beacon = (data: JsonObject = {}): Draft => ({
+  plugin: 'beacon',
+  device: '-',
+  event: 'health',
+  bulk: true,
+  data: { uuid: 'FDA50693-A4E2-4FB1-AFCF-C6EB07647825', rssi: -61, ...data },
+})
+
+export const dataOf = (event: StoredEvent | undefined): JsonObject =>
+  (JSON.parse(event?.text ?? '{"data":{}}') as { data: JsonObject }).data
+
+/** Waits until `done` holds. */
+export async function until(done: () => boolean | Promise<boolean>, what: string, ms = 20_000): Promise<void> {
+  const end = performance.now() + ms
+  while (!(await done())) {
+    if (performance.now() > end) throw new Error(`waited ${ms} ms for: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}

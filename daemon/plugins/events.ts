@@ -1,0 +1,88 @@
+/** What a plugin emits, at the daemon's door: checked, masked, committed as one, answered one by one. */
+import { asFailure, type ErrorBody, Failure } from '../contract/errors.ts'
+import type { DeviceEvent, Sequence } from '../contract/event.ts'
+import type { Json, JsonObject } from '../contract/json.ts'
+import { DEVICE } from '../contract/topics.ts'
+import type { Draft, Journal } from '../journal/api.ts'
+import type { SchemaSet } from '../schema.ts'
+
+/** Characters, roughly. A receipt with its lines has a few thousand; a batch to HQ has 64 KiB. */
+const EVENT_MOST = 256 * 1024
+/** RFC 3339 date-time. */
+const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/
+
+/** One answer for each event, in order. What is wrong with one event is no matter to the others; a failed commit is to all. */
+export async function commitEvents(
+  journal: Journal,
+  schemas: SchemaSet,
+  events: readonly DeviceEvent[],
+): Promise<(Sequence | ErrorBody)[]> {
+  const drafts: Draft[] = []
+  const answers = events.map((event): ErrorBody | undefined => {
+    const draft = draftOf(schemas, event)
+    if (draft instanceof Failure) return draft.toBody()
+    drafts.push(draft)
+    return undefined
+  })
+  if (drafts.length === 0) return answers.map((one) => one ?? internal)
+  try {
+    const sequences = await journal.commit({ events: drafts })
+    let next = 0
+    return answers.map((one) => one ?? sequences[next++] ?? internal)
+  } catch (error) {
+    const body = asFailure(error, 'journal-failed').toBody()
+    return answers.map((one) => one ?? body)
+  }
+}
+
+const internal: ErrorBody = { code: 'internal', message: 'the journal gave no sequence' }
+
+/** Never throws: whatever a plugin sent, one event's fault is that event's answer. */
+function draftOf(schemas: SchemaSet, event: DeviceEvent): Draft | Failure {
+  const name = schemas.manifest.name
+  if (event === null || typeof event !== 'object') return new Failure('event-invalid', `${name}: an event is an object`)
+  const { device, event: kind, data, time } = event
+  if (typeof device !== 'string' || !DEVICE.test(device))
+    return new Failure('event-invalid', `${name}: device ${JSON.stringify(device)?.slice(0, 60)} is not a device name`)
+  if (typeof kind !== 'string') return new Failure('event-invalid', `${name}/${device}: the event has no name`)
+  if (data === null || typeof data !== 'object' || Array.isArray(data))
+    return new Failure('event-invalid', `${name}/${device}: data of ${kind.slice(0, 60)} is not an object`)
+  if (time !== undefined && (typeof time !== 'string' || !INSTANT.test(time) || Number.isNaN(Date.parse(time))))
+    return new Failure('event-invalid', `${name}/${device}: time of ${kind} is not an RFC 3339 instant`)
+  const problems = schemas.event(kind, data)
+  if (problems.length > 0)
+    return new Failure(
+      'event-invalid',
+      `${name}/${device}: ${problems.map((one) => `${one.path || kind} ${one.message}`).join('; ')}`,
+      problems,
+    )
+  if (roughSize(data, EVENT_MOST) >= EVENT_MOST)
+    return new Failure('event-invalid', `${name}/${device}: ${kind} is larger than ${EVENT_MOST} characters`)
+  return {
+    plugin: name,
+    device,
+    event: kind,
+    data: schemas.maskEvent(kind, data),
+    ...(time === undefined ? {} : { time: new Date(time).toISOString() }),
+    ...(schemas.bulk(kind) ? { bulk: true } : {}),
+  }
+}
+
+/** Characters of the JSON text, counted only as far as `most`. */
+function roughSize(value: Json | JsonObject, most: number): number {
+  if (typeof value === 'string') return value.length + 2
+  if (value === null || typeof value !== 'object') return 8
+  let size = 2
+  if (Array.isArray(value)) {
+    for (const one of value) {
+      size += roughSize(one, most - size) + 1
+      if (size >= most) break
+    }
+    return size
+  }
+  for (const key in value) {
+    size += key.length + 4 + roughSize(value[key] ?? null, most - size)
+    if (size >= most) break
+  }
+  return size
+}
