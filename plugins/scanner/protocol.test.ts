@@ -182,6 +182,9 @@ t.test('AIM settles what digits alone leave open', async (t) => {
     t.not(routed(`${aim}134567890123456789`).kind, 'pay', `${aim} is never a pay code`)
   t.match(routed(']C111271231102712311234'), { kind: 'unknown', gs1: { '11': '271231' } }, 'dates on a label')
   t.match(routed('01069012345678921727123110LOT'), { kind: 'product', gtin: '06901234567892', gs1: { '10': 'LOT' } }, 'FNC1 not sent')
+  const glued = routed('0106901234567892134567890123456789')
+  t.match(glued, { kind: 'product', gtin: '06901234567892', code: '010690123456789213************6789' }, 'an item and a pay code glued')
+  t.same(glued.gs1, { '01': '06901234567892' })
   t.match(routed(']d20106901234567892\u001d99zz'), { gtin: '06901234567892' })
   t.match(routed('(01)06901234567892(17)271231'), { kind: 'product', gs1: { '17': '271231' } })
   t.match(routed(']C10106901234567893'), { kind: 'unknown' }, 'a GTIN whose check digit is wrong is none')
@@ -228,7 +231,7 @@ const product = digits(12).map((body) => body + checkDigit(body))
 const other = fc.constantFrom(']C0PU-123', 'SF1234567890', ']Q1https://id.gs1.org/01/09506000134352', ']d2010690123456789210A1\u001d21B2')
 const suffix = fc.constantFrom('\r', '\n', '\r\n')
 
-t.test('fuzz: however whole lines are split, the same scans come out', async (t) => {
+t.test('fuzz: however whole lines are split, the same scans come out', async () => {
   const lines = fc.array(fc.tuple(fc.oneof(payCode, product, other), suffix), { minLength: 1, maxLength: 20 })
   fc.assert(
     fc.property(lines, fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1 }), (parts, cuts) => {
@@ -245,7 +248,7 @@ t.test('fuzz: however whole lines are split, the same scans come out', async (t)
   )
 })
 
-t.test('fuzz: bytes lost, doubled and turned over never uncover a pay code', async (t) => {
+t.test('fuzz: bytes lost, doubled and turned over never uncover a pay code', async () => {
   const damage = fc.record({
     at: fc.nat(),
     kind: fc.constantFrom('lose', 'double', 'flip', 'noise', 'lose-suffix'),

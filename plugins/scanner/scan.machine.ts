@@ -129,6 +129,9 @@ function readable(state: ScanState, text: string, now: number, effects: ScanEffe
     setGarbage(state, false, effects)
   }
   state.unreadable = 0
+  // A good code shows that the line is in step: what is unreadable after it is no burst.
+  if (now - state.lastUnreadable < BURST_MS && route(text, state.options.prefixes).routed.kind !== 'unknown')
+    state.lastUnreadable = Number.NEGATIVE_INFINITY
   take(state, text, undefined, now, effects)
 }
 
@@ -154,6 +157,8 @@ function setGarbage(state: ScanState, on: boolean, effects: ScanEffect[]): void 
 
 function take(state: ScanState, text: string, bytes: Buffer | undefined, now: number, effects: ScanEffect[]): void {
   const { routed, payCode, redacted } = route(text, state.options.prefixes)
+  // An identifier with nothing behind it.
+  if (routed.code === '') return
   if (isRepeat(state, text, payCode !== undefined, now)) {
     state.counters.repeats += 1
     return

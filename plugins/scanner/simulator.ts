@@ -2,29 +2,12 @@
 import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { LAYOUT_NAMES, type LayoutName } from './protocol/hid-layout.ts'
 import { maskPayCode, payChannel } from './protocol/pay.ts'
-import { articleNumber, type Scene, type SimulatedCode, shopCodes } from './simulator/codes.ts'
+import { articleNumber, type SimulatedCode, shopCodes } from './simulator/codes.ts'
 import { ENTER, stroke, typed } from './simulator/keyboard.ts'
+import { type Behaviour, type Options, readOptions, USAGE } from './simulator/options.ts'
 
-/** What the scanner is set to, and what is wrong with it. Change it at any time. */
-export interface Behaviour {
-  prefix: string
-  suffix: string
-  /** Sends the AIM identifier. */
-  aim: boolean
-  layout: LayoutName
-  /** Bytes a write; 0: the whole code at once. */
-  split: number
-  /** Each code is read twice. */
-  double: boolean
-  /** Sends nothing: the trigger is pulled, the line is dead. */
-  silent: boolean
-  /** Loses this many bytes off the end of each code, suffix included. */
-  cut: number
-  /** Keeps codes while nobody is connected, as a scanner with a memory does. */
-  keep: boolean
-}
+export type { Behaviour }
 
 const USUAL: Behaviour = {
   prefix: '',
@@ -175,10 +158,6 @@ export class ScannerSimulator {
   }
 }
 
-const USAGE = `usage: sim scanner [--listen HOST:PORT | --serial PATH | --hid FIFO] [--every 1s | --rate LINES_PER_SECOND]
-  [--scene day|products|pay] [--codes FILE] [--seed N] [--count N] [--suffix cr|lf|crlf|none] [--aim] [--layout us|uk|de|fr|es|it]
-  [--split BYTES] [--double] [--garbage EVERY_N]`
-
 /**
  * `shopwire sim scanner …`. Resolves with the exit code when `signal` aborts, or when `--count` codes have been sent; 2 for wrong
  * usage.
@@ -198,20 +177,6 @@ export default async function simulate(args: string[], out: (line: string) => vo
     await scanner.stop()
   }
   return 0
-}
-
-interface Options {
-  listen?: string
-  serial?: string
-  hid?: string
-  everyMs: number
-  rate: number
-  scene: Scene
-  codes?: string
-  seed: number
-  count: number
-  garbage: number
-  behaviour: Partial<Behaviour>
 }
 
 async function openAs(scanner: ScannerSimulator, options: Options): Promise<string> {
@@ -269,68 +234,4 @@ function* listed(file: string): Generator<SimulatedCode, undefined> {
     .filter((line) => line.trim() !== '')
   while (lines.length > 0) for (const text of lines) yield { text, aim: '', kind: 'unknown' }
   return undefined
-}
-
-const SUFFIXES: Readonly<Record<string, string>> = { cr: '\r', lf: '\n', crlf: '\r\n', none: '' }
-const SCENES: readonly string[] = ['day', 'products', 'pay'] satisfies Scene[]
-
-function readOptions(args: readonly string[]): Options | undefined {
-  const options: Options = { everyMs: 1_000, rate: 0, scene: 'day', seed: 1, count: Number.POSITIVE_INFINITY, garbage: 0, behaviour: {} }
-  const rest = [...args]
-  for (let name = rest.shift(); name !== undefined; name = rest.shift()) {
-    if (name === '--aim') options.behaviour.aim = true
-    else if (name === '--double') options.behaviour.double = true
-    else if (!take(options, name, rest.shift())) return undefined
-  }
-  return options
-}
-
-function take(options: Options, name: string, value: string | undefined): boolean {
-  if (value === undefined) return false
-  const number = Number(value)
-  switch (name) {
-    case '--listen':
-      options.listen = value
-      return /:\d+$/.test(value)
-    case '--serial':
-      options.serial = value
-      return true
-    case '--hid':
-      options.hid = value
-      return true
-    case '--codes':
-      options.codes = value
-      return true
-    case '--every': {
-      const [, amount, unit] = /^(\d+(?:\.\d+)?)(ms|s|m)$/.exec(value) ?? []
-      options.everyMs = Number(amount) * { ms: 1, s: 1_000, m: 60_000 }[(unit ?? 's') as 'ms' | 's' | 'm']
-      return options.everyMs > 0
-    }
-    case '--rate':
-      options.rate = number
-      return number > 0
-    case '--seed':
-      options.seed = number
-      return Number.isInteger(number)
-    case '--count':
-      options.count = number
-      return number > 0
-    case '--garbage':
-      options.garbage = number
-      return number > 0
-    case '--split':
-      options.behaviour.split = number
-      return number > 0
-    case '--suffix':
-      options.behaviour.suffix = SUFFIXES[value] ?? ''
-      return value in SUFFIXES
-    case '--scene':
-      options.scene = value as Scene
-      return SCENES.includes(value)
-    case '--layout':
-      options.behaviour.layout = value as LayoutName
-      return LAYOUT_NAMES.includes(value as LayoutName)
-    default:
-      return false
-  }
 }

@@ -1,4 +1,4 @@
-/** AIM symbology identifiers: `]`, a code character, a modifier (ISO/IEC 15424; GS1 General Specifications, figure 5.1.2-2). */
+/** AIM symbology identifiers: `]`, a code character, a modifier (ISO/IEC 15424; GS1 General Specifications). */
 
 export interface Aim {
   /** `]E0`, as it came. */

@@ -8,7 +8,7 @@
 export const FRAMINGS = ['auto', 'cr', 'lf', 'crlf', 'stx-etx', 'idle'] as const
 export type Framing = (typeof FRAMINGS)[number]
 
-/** The longest symbol there is: QR 40-L holds 7,089 digits (ISO/IEC 18004, table 7). Longer is garbage. */
+/** The longest symbol there is: QR 40-L holds 7,089 digits (ISO/IEC 18004). Longer is garbage. */
 export const MAX_FRAME = 8_192
 
 const STX = 0x02

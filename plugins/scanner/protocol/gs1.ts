@@ -2,7 +2,7 @@
 import gs1Parser from 'gs1-barcode-parser-mod'
 import { classify, hasCheckDigit, type TradeItem } from './gtin.ts'
 
-/** FNC1 as scanners send it (GenSpecs 7.8.3). */
+/** FNC1 as scanners send it (GS1 General Specifications). */
 const GS = '\u001d'
 
 export interface Gs1 {
@@ -28,7 +28,7 @@ export function parseElements(text: string): Gs1 | undefined {
 
 /**
  * Whether a text that names no symbology is an element string: it has an FNC1 in it, or brackets as printed below a symbol, or
- * begins with a GTIN's identifier and a valid GTIN (GenSpecs 7.8.5: fixed-length elements, and so 01, come first).
+ * begins with a GTIN's identifier and a valid GTIN (GS1 General Specifications: fixed-length elements, and so 01, come first).
  */
 export function looksLikeElements(text: string): boolean {
   if (text.includes(GS)) return true
@@ -38,7 +38,7 @@ export function looksLikeElements(text: string): boolean {
   return gtin !== undefined && hasCheckDigit(gtin)
 }
 
-/** Primary keys that may open a Digital Link path (GS1 Digital Link URI Syntax 1.4, section 4.4). */
+/** Primary keys that may open a Digital Link path (GS1 Digital Link URI Syntax). */
 const KEYS = new Set(['00', '01', '253', '255', '401', '402', '414', '417', '8003', '8004', '8006', '8010', '8013', '8017', '8018'])
 const URI = /^https?:\/\/[^/?#\s]+(\/[^?#\s]*)(?:\?([^#\s]*))?(?:#.*)?$/i
 
@@ -49,7 +49,7 @@ export function parseDigitalLink(text: string): Gs1 | undefined {
   if (!match) return undefined
   const [, path = '', query = ''] = match
   const steps = path.split('/').filter((step) => step !== '')
-  // A domain may put a path of its own in front (section 4.4: the key is found by its identifier, pairs follow to the end).
+  // A domain may put a path of its own in front (the key is found by its identifier, pairs follow to the end).
   for (let at = steps.length % 2; at < steps.length; at += 2) {
     const pairs = KEYS.has(steps[at] ?? '') ? readPairs(steps.slice(at)) : undefined
     if (!pairs) continue
@@ -64,14 +64,14 @@ function readPairs(steps: readonly string[]): Record<string, string> | undefined
     const ai = steps[at] ?? ''
     const value = percentDecoded(steps[at + 1] ?? '')
     if (!/^\d{2,4}$/.test(ai) || value === undefined || value === '') return undefined
-    // Section 4.2: a GTIN may be given with the 8, 12 or 13 digits it has.
+    // A GTIN may be given with the 8, 12 or 13 digits it has.
     elements[ai] = ai === '01' && /^(?:\d{8}|\d{12,14})$/.test(value) ? value.padStart(14, '0') : value
   }
   const gtin = elements['01']
   return gtin === undefined || (/^\d{14}$/.test(gtin) && hasCheckDigit(gtin)) ? elements : undefined
 }
 
-/** Data attributes; keys that are not all digits (`linkType`, a campaign's) are not GS1's (section 4.10). */
+/** Data attributes; keys that are not all digits (`linkType`, a campaign's) are not GS1's. */
 function readQuery(query: string): Record<string, string> {
   const elements: Record<string, string> = {}
   for (const part of query.split(/[&;]/)) {
@@ -90,7 +90,7 @@ function percentDecoded(text: string): string | undefined {
   }
 }
 
-/** North American coupon codes and global coupon numbers (GenSpecs 2.6.3, 3.5.4). */
+/** North American coupon codes and global coupon numbers (GS1 General Specifications). */
 const COUPONS = ['8110', '8112', '255']
 
 function withItem(elements: Record<string, string>): Gs1 {

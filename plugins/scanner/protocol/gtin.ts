@@ -1,4 +1,4 @@
-/** Trade item numbers (GS1 General Specifications, sections 1.4, 3.3.2, 7.9, 7.12). */
+/** Trade item numbers (GS1 General Specifications). */
 
 export interface TradeItem {
   /** 14 digits, zeros in front. A coupon may have a number of another kind. */
@@ -10,7 +10,7 @@ export interface TradeItem {
 
 const DIGITS = /^\d+$/
 
-/** The check digit of the first `count` digits: weights 3, 1, 3, … from the right (GenSpecs 7.9.1). */
+/** The check digit of the first `count` digits: weights 3, 1, 3, … from the right (GS1 General Specifications). */
 export function checkDigit(digits: string, count = digits.length): number {
   let sum = 0
   for (let at = count - 1, weight = 3; at >= 0; at--, weight = 4 - weight) sum += (digits.charCodeAt(at) - 48) * weight
@@ -22,7 +22,7 @@ export function hasCheckDigit(digits: string): boolean {
   return last > 0 && checkDigit(digits, last) === digits.charCodeAt(last) - 48
 }
 
-/** UPC-E (number system, 6 digits, check digit) as the UPC-A it is short for; undefined when it is none (GenSpecs 5.2.2.4.2). */
+/** UPC-E (number system, 6 digits, check digit) as the UPC-A it is short for; undefined when it is none (GS1 General Specifications). */
 export function expandUpcE(code: string): string | undefined {
   if (!/^[01]\d{7}$/.test(code)) return undefined
   const [system, a, b, c, d, e, last, check] = [...code] as [string, string, string, string, string, string, string, string]
@@ -64,7 +64,7 @@ function eight(code: string, aim: string | undefined): TradeItem | undefined {
   return hasCheckDigit(code) && aim !== ']E0' ? { gtin: code.padStart(14, '0'), kind: 'product' } : undefined
 }
 
-/** What the GS1 prefix says about 14 digits with a valid check digit (GenSpecs 1.4.2, 2.1.11, 2.6). */
+/** What the GS1 prefix says about 14 digits with a valid check digit (GS1 General Specifications). */
 export function classify(gtin: string): TradeItem {
   // Indicator 9: a variable measure trade item, its quantity in another element.
   if (gtin.startsWith('9')) return { gtin, kind: 'product', variableMeasure: true }

@@ -120,9 +120,9 @@ export class KeyReader {
     if (this.#down.has(LEFT_CTRL) || this.#down.has(RIGHT_CTRL)) {
       // AltGr is Ctrl+Alt to scanners made for Windows.
       if (!this.#down.has(LEFT_ALT)) return control(plain)
-      return this.#compose(this.#layout.altgr[plain] ?? '')
+      return this.#compose(this.#layout.altgr[plain] ?? '', true)
     }
-    if (this.#down.has(RIGHT_ALT)) return this.#compose(this.#layout.altgr[plain] ?? '')
+    if (this.#down.has(RIGHT_ALT)) return this.#compose(this.#layout.altgr[plain] ?? '', true)
     const shift = this.#layout.shift.charAt(index)
     const letter = plain.toUpperCase() === shift && plain !== shift
     const shifted = (this.#down.has(LEFT_SHIFT) || this.#down.has(RIGHT_SHIFT)) !== (this.#caps && letter)
@@ -130,8 +130,7 @@ export class KeyReader {
     return typed === ' ' ? '' : this.#compose(typed)
   }
 
-  #compose(typed: string): string {
-    const { dead } = this.#layout
+  #compose(typed: string, level3 = false): string {
     if (this.#dead !== '') {
       const waiting = this.#dead
       this.#dead = ''
@@ -139,9 +138,8 @@ export class KeyReader {
       const composed = (typed + (COMBINING[waiting] ?? '')).normalize('NFC')
       return [...composed].length === 1 ? composed : waiting + typed
     }
-    const { altgr } = this.#layout
-    const level3 = this.#down.has(RIGHT_ALT) || Object.values(altgr).length === 0
-    if (typed !== '' && dead.includes(typed) && !level3) {
+    // What AltGr types is the character itself, even where the same one is a dead key elsewhere.
+    if (typed !== '' && !level3 && this.#layout.dead.includes(typed)) {
       this.#dead = typed
       return ''
     }

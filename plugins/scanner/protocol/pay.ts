@@ -44,3 +44,10 @@ export function redact(text: string): string {
   if (!LONG_RUN.test(joined)) return text
   return joined.replace(LONG_RUN, maskPayCode)
 }
+
+const EMBEDDED = /1[0-5]\d{16}|(?:2[5-9]|30)\d{14}|62\d{17}/
+
+/** Whether a run of digits in `text` has the room and the beginnings of a pay code anywhere in it. */
+export function mayHoldPayCode(text: string): boolean {
+  return text.length >= LONG && EMBEDDED.test(text)
+}

@@ -11,7 +11,7 @@
 import { carriesGs1, neverPays, splitAim, symbologyName } from './aim.ts'
 import { type Gs1, looksLikeElements, parseDigitalLink, parseElements } from './gs1.ts'
 import { type TradeItem, tradeItem } from './gtin.ts'
-import { maskPayCode, type PayChannel, payChannel, redact } from './pay.ts'
+import { maskPayCode, mayHoldPayCode, type PayChannel, payChannel, redact } from './pay.ts'
 import { printable } from './text.ts'
 
 export const OWN_KINDS = ['member', 'coupon', 'pickup', 'claim'] as const
@@ -71,7 +71,7 @@ export function route(text: string, prefixes: OwnPrefixes): RouteResult {
   if (channel) return { routed: { kind: 'pay', code: maskPayCode(content), ...symbology, channel }, payCode: content, redacted: true }
 
   const gs1 = readGs1(content, aim?.id)
-  if (gs1) return plain(gs1Routed(content, gs1, symbology))
+  if (gs1) return gs1Result(content, gs1, aim !== undefined, symbology)
 
   const item = tradeItem(content, aim?.id)
   if (item) return plain({ ...itemFields(item), code: content, ...symbology })
@@ -92,8 +92,18 @@ function readGs1(content: string, aim: string | undefined): Gs1 | undefined {
   return looksLikeElements(content) ? parseElements(content) : undefined
 }
 
-function gs1Routed(content: string, gs1: Gs1, symbology: { symbology?: string }): Routed {
-  return { ...(gs1.item ? itemFields(gs1.item) : { kind: 'unknown' as const }), code: printable(content), ...symbology, gs1: gs1.elements }
+/** What names no symbology may be two codes glued together: a pay code behind an item number is hidden, the item is kept. */
+function gs1Result(content: string, gs1: Gs1, certain: boolean, symbology: { symbology?: string }): RouteResult {
+  const item = /^\u001d?01\d{14}/.exec(content)?.[0] ?? ''
+  const rest = content.slice(item.length)
+  const redacted = !certain && mayHoldPayCode(rest)
+  const fields = gs1.item ? itemFields(gs1.item) : { kind: 'unknown' as const }
+  const code = printable(redacted ? item + redact(rest) : content)
+  return { routed: { ...fields, code, ...symbology, gs1: redacted ? onlyGtin(gs1.elements) : gs1.elements }, redacted }
+}
+
+function onlyGtin(elements: Record<string, string>): Record<string, string> {
+  return elements['01'] === undefined ? {} : { '01': elements['01'] }
 }
 
 function itemFields(item: TradeItem): { kind: 'product' | 'coupon'; gtin?: string; variableMeasure?: true } {

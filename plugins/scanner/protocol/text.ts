@@ -1,7 +1,6 @@
 /** A frame's bytes as text. */
 
-export const ENCODINGS = ['utf8', 'gb18030', 'latin1'] as const
-export type Encoding = (typeof ENCODINGS)[number]
+export type Encoding = 'utf8' | 'gb18030' | 'latin1'
 
 export interface Text {
   /** Without NULs and surrounding white space. What could not be decoded is U+FFFD. */

@@ -16,7 +16,7 @@ export function tcpTransport(url: string): Transport {
     name: url,
     // The first tries are quick enough for a cable put back; a switched-off server is asked every half minute.
     retry: { waitsMs: [500, 1_000, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000], jitter: 0.2 },
-    // A lost segment is sent again after 0.2 s, then 0.4, 0.8, … (RFC 6298): a gap is not yet a cut.
+    // Linux sends a lost segment again after 0.2 s at the soonest, then 0.4, 0.8, …: a gap is not yet a cut.
     cutMs: 3_000,
     writable: true,
     open: (sink, clock, signal) => openTcp(host, Number(port), sink, clock, signal),
