@@ -6,11 +6,13 @@ import { freePort, Shopfloor, until } from './testing/processes.ts'
 
 const KILLS = Number(process.env.SHOPWIRE_CRASH_KILLS ?? 50)
 
+t.setTimeout(600_000)
+
 /**
  * The promise a shop relies on: whatever a till has seen is at HQ afterwards. The power goes `KILLS` times while a scanner
  * sends thousands of lines a second and HQ is away.
  */
-t.test('what the shop saw before each kill -9 is at HQ in the end, each once, no gap', { timeout: 600_000 }, async (t) => {
+t.test('what the shop saw before each kill -9 is at HQ in the end, each once, no gap', async (t) => {
   const floor = new Shopfloor()
   t.teardown(() => floor.end())
   const scannerPort = await freePort()

@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { SOCKET_NAME } from './cli/client.ts'
 import { bootId, iso, systemClock } from './clock.ts'
 import { createClockState } from './clock-sync.ts'
-import type { Config, LoadedConfig } from './config.ts'
+import { type Config, isLoopback, type LoadedConfig } from './config.ts'
 import { asFailure, Failure, type Problem } from './contract/errors.ts'
 import type { Json, JsonObject } from './contract/json.ts'
 import { PLUGIN_API } from './contract/plugin.ts'
@@ -35,6 +35,9 @@ import { VERSION } from './version.ts'
 
 /** Each part's share of the 10 s that SIGTERM is given. */
 const STOP_DEADLINE_MS = 3_000
+
+/** What runs may finish; the rest is answered `unknown`, within the part's deadline. */
+const COMMAND_GRACE_MS = 2_000
 
 /** Small heaps and one helper thread: the same work in a third less memory (docs/performance.md). */
 const PLUGIN_FLAGS = ['--max-semi-space-size=1', '--v8-pool-size=1']
@@ -112,6 +115,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     const dispatch = await createDispatch({ journal, target: commands, clock, clockState, log })
     const submit = dispatch.submit.bind(dispatch)
 
+    let applying: Promise<unknown> = Promise.resolve()
     const discovered = await DiscoveredDevices.open(journal)
     const desired = createDesired({
       journal,
@@ -136,7 +140,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
       auto: () => config.discovery.auto,
       announce: config.discovery.announce,
       gateway: config.gateway.id,
-      services: () => announced(lan.port(), http.port()),
+      services: () => announced(config, lan.port(), http.port()),
       add: async (plugin, device, deviceConfig) => {
         await discovered.add(plugin, device, deviceConfig)
         const problems = await rebase(loaded.source)
@@ -167,7 +171,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     await plugins.start()
     lifecycle.started('plugins', () => plugins.stop())
     await dispatch.resume()
-    lifecycle.started('dispatch', () => dispatch.stop())
+    lifecycle.started('dispatch', () => dispatch.stop(COMMAND_GRACE_MS))
 
     if (config.hq) {
       hqLink = createHqLink({
@@ -211,7 +215,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
       async reload() {
         try {
           const problems = await rebase(parts.load().source)
-          for (const { path, message } of problems) log.error({ path }, `the config file has a problem and was not taken: ${message}`)
+          for (const { path, message } of problems) log.error({}, `the config file was not taken: ${path}: ${message}`)
           if (problems.length === 0) log.info({}, 'the config file was read again')
         } catch (error) {
           log.error({ code: asFailure(error).code }, `the config file was not taken: ${asFailure(error).message}`)
@@ -220,10 +224,18 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
       stop: () => lifecycle.stop(STOP_DEADLINE_MS),
     }
 
-    async function apply(next: Config): Promise<Problem[]> {
-      config = next
-      applyOwn(next)
-      return (await plugins.configure(next.plugins)).errors
+    /** One after the other: HQ's config and an edited file may come at the same moment. */
+    function apply(next: Config): Promise<Problem[]> {
+      const applied = applying.then(async () => {
+        config = next
+        applyOwn(next)
+        const { errors } = await plugins.configure(next.plugins)
+        // What is in use and what is still free has changed.
+        discovery.scan().catch(() => {})
+        return errors
+      })
+      applying = applied.catch(() => {})
+      return applied
     }
 
     /** The same desired config over a changed file. What the plugins would refuse is not applied at all. */
@@ -249,10 +261,12 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
 
 const limitsOf = (config: Config) => ({ maxAgeMs: config.journal.maxAgeMs, maxBytes: config.journal.maxBytes })
 
-function announced(lanPort: number, httpPort: number): { type: string; port: number }[] {
+/** What other machines can reach; a listener on loopback is nobody else's business. */
+function announced(config: Config, lanPort: number, httpPort: number): { type: string; port: number }[] {
+  const lanListen = config.lan.listen
   return [
-    ...(lanPort > 0 ? [{ type: '_mqtt._tcp', port: lanPort }] : []),
-    ...(httpPort > 0 ? [{ type: '_http._tcp', port: httpPort }] : []),
+    ...(lanPort > 0 && lanListen !== undefined && !isLoopback(lanListen) ? [{ type: '_mqtt._tcp', port: lanPort }] : []),
+    ...(isLoopback(config.http.listen) ? [] : [{ type: '_http._tcp', port: httpPort }]),
   ]
 }
 

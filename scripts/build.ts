@@ -12,7 +12,8 @@ const root = resolve(import.meta.dirname, '..')
 const out = join(root, 'dist')
 /** Built aside and swapped in at the end: a running gateway never sees half a build. */
 const staging = join(root, `dist.${process.pid}.new`)
-const target = `${process.platform}-${process.arch}`
+/** `linux-arm64` when Dockerfile.arm64 builds on another architecture. */
+const target = process.env.SHOPWIRE_TARGET ?? `${process.platform}-${process.arch}`
 const version = (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version
 const natives = new Map<string, string>()
 

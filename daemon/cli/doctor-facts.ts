@@ -1,6 +1,6 @@
 /** What the doctor knows before it looks: the config, the running daemon's word, the plugins' manifests. Each may be missing. */
 import { readdirSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { askTimedated } from '../clock-sync.ts'
 import { type Config, findConfig, loadConfig } from '../config.ts'
 import { asFailure, type Failure, type Problem } from '../contract/errors.ts'
@@ -121,6 +121,3 @@ function manifestsIn(folder: string): Manifest[] {
     return []
   }
 }
-
-/** The folder the config lies in: where its secrets usually are. */
-export const configDir = (facts: Facts): string => (facts.file === undefined ? '.' : dirname(facts.file))

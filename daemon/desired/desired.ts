@@ -69,7 +69,7 @@ class DesiredShell implements Desired {
   #source: JsonObject
   #state: DesiredState = initialDesired({})
   #effective: Config | undefined
-  #reported: UpReported | undefined
+  #verdict: Verdict | undefined
 
   constructor(options: DesiredOptions) {
     this.#options = options
@@ -81,7 +81,9 @@ class DesiredShell implements Desired {
   }
 
   reported(): UpReported | undefined {
-    return this.#reported
+    if (!this.#verdict) return undefined
+    const { version, status, errors } = this.#verdict
+    return { version, status, errors: errors.slice(0, ERRORS_REPORTED), digest: this.#digest() }
   }
 
   follow(listener: (reported: UpReported) => void): () => void {
@@ -141,8 +143,7 @@ class DesiredShell implements Desired {
         this.#options.log.warn({ code: asFailure(reason).code }, asFailure(reason).message),
       )
     }
-    const { verdict } = this.#state.record
-    if (verdict) this.#reported = this.#reportOf(verdict)
+    this.#verdict = this.#state.record.verdict
     return this.#effective
   }
 
@@ -178,8 +179,8 @@ class DesiredShell implements Desired {
         )
         return
       case 'report':
-        this.#reported = this.#reportOf(effect.verdict)
-        for (const listener of this.#listeners) listener(this.#reported)
+        this.#verdict = effect.verdict
+        this.#tell()
         return
       case 'log':
         this.#logVerdict(effect.verdict)
@@ -220,15 +221,20 @@ class DesiredShell implements Desired {
     await this.#options.journal.commit({ puts: [{ space: SPACE, key: KEY, value: record as unknown as Json }] })
   }
 
-  #reportOf({ version, status, errors }: Verdict): UpReported {
-    return { version, status, errors: errors.slice(0, ERRORS_REPORTED), digest: this.#digest() }
+  #tell(): void {
+    const reported = this.reported()
+    if (reported) for (const listener of this.#listeners) listener(reported)
   }
 
   #digest(): string {
     const shown = mask(CONFIG_SCHEMA, structuredClone(this.#effective ?? {}) as unknown as JsonObject)
     const manifests = new Map(this.#options.manifests().map((one) => [one.name, one]))
     const sections = isObject(shown.plugins) ? shown.plugins : {}
-    const plugins = Object.entries(sections).map(([name, section]) => [name, mask(manifests.get(name)?.config, section)] as const)
+    // A section whose plugin is not known may hold anything.
+    const plugins = Object.entries(sections).map(([name, section]) => {
+      const manifest = manifests.get(name)
+      return [name, manifest ? mask(manifest.config, section) : '***'] as const
+    })
     return sha256(canonicalJson({ ...shown, plugins: Object.fromEntries(plugins) }))
   }
 

@@ -102,6 +102,8 @@ t.test('a look finds what is plugged in, by its stable name, and leaves out what
   })
   await machine.plugKeyboard('event4', { vid: '046d', pid: 'c31c', manufacturer: 'Logitech', product: 'USB Keyboard' })
 
+  await machine.plugPrinter('lp1', { vid: '04b8', pid: '0e15', manufacturer: 'EPSON', product: 'TM-T20II', serial: 'X2' }, { byId: true })
+
   const found = await discovery.scan()
   const dev = machine.roots.dev
   t.same(
@@ -112,6 +114,7 @@ t.test('a look finds what is plugged in, by its stable name, and leaves out what
       ['serial', '/dev/ttyS1', 'ttyS1', undefined],
       ['serial', '/dev/ttyUSB4', 'ttyUSB4', undefined],
       ['usb-printer', '/dev/usb/lp0', 'Epson TM', 'printer'],
+      ['usb-printer', '/dev/usb/lp1', 'Epson TM', 'printer'],
       ['hid', 'hid:/dev/input/by-id/usb_Logitech_USB_Keyboard-event-kbd', 'Logitech USB Keyboard', undefined],
       ['hid', 'hid:/dev/input/by-id/usb_Symbol_Technologies,_Inc,_2008_Symbol_Bar_Code_Scanner-event-kbd', 'Zebra scanner', 'scanner'],
     ],
@@ -153,11 +156,17 @@ t.test('a scanner is noticed when it is plugged in, pulled out and plugged in ag
   t.equal(again?.id, found?.id, 'the same thing at the same stable name, whatever the kernel calls it')
 })
 
-t.test('a device that is in the config under its tty is not proposed a second time', async (t) => {
+t.test('a device that is in the config under another of its names is not proposed a second time', async (t) => {
   const { machine, discovery, sections } = await openShop(t)
   await machine.plugSerial('ttyUSB0', VOYAGER)
-  sections.scanner = { devices: { 'till-1': { port: join(machine.roots.dev, 'ttyUSB0') } } }
-  t.match(await discovery.scan(), [{ configuredAs: 'scanner/till-1', plugin: 'scanner' }])
+  await machine.plugPrinter('lp1', { vid: '04b8', pid: '0e15', manufacturer: 'EPSON', product: 'TM-T20II', serial: 'X2' }, { byId: true })
+  const { dev } = machine.roots
+  sections.scanner = { devices: { 'till-1': { port: join(dev, 'ttyUSB0') } } }
+  sections.printer = { devices: { receipt: { port: `file:${join(dev, 'usb/by-id/usb_EPSON_TM-T20II_X2-lp')}` } } }
+  t.match(await discovery.scan(), [
+    { configuredAs: 'scanner/till-1', plugin: 'scanner' },
+    { configuredAs: 'printer/receipt', plugin: 'printer' },
+  ])
 })
 
 t.test('with discovery.auto a known printer is added by itself, once, and an unknown keyboard is not', async (t) => {

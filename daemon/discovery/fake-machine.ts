@@ -16,7 +16,8 @@ export interface FakeMachine {
   plugSerial(node: string, usb: UsbIdentity, more?: { target?: string; byId?: boolean; byPath?: boolean }): Promise<() => Promise<void>>
   /** A built-in UART; `type` 0 is one that the kernel lists without there being any. */
   addUart(node: string, type: number): Promise<void>
-  plugPrinter(node: string, usb: UsbIdentity): Promise<() => Promise<void>>
+  /** `byId`: whether the project's udev rule is installed. */
+  plugPrinter(node: string, usb: UsbIdentity, more?: { byId?: boolean }): Promise<() => Promise<void>>
   plugKeyboard(node: string, usb: UsbIdentity): Promise<() => Promise<void>>
 }
 
@@ -78,7 +79,7 @@ export async function fakeMachine(root: string): Promise<FakeMachine> {
       await link(join(roots.sys, 'class/tty', node), entry)
       await writeFile(join(roots.dev, node), '')
     },
-    async plugPrinter(node, usb) {
+    async plugPrinter(node, usb, { byId = false } = {}) {
       const face = await usbDevice(usb)
       const entry = join(face, 'usbmisc', node)
       await mkdir(entry, { recursive: true })
@@ -87,7 +88,10 @@ export async function fakeMachine(root: string): Promise<FakeMachine> {
       const path = join(roots.dev, 'usb', node)
       await mkdir(dirname(path), { recursive: true })
       await writeFile(path, '')
+      const stable = join(roots.dev, 'usb/by-id', `${udevName(usb)}-lp`)
+      if (byId) await link(stable, path)
       return async () => {
+        if (byId) await unlink(stable)
         await unlink(path)
         await rm(join(roots.sys, 'class/usbmisc', node))
       }

@@ -40,14 +40,16 @@ async function serialPorts({ dev, sys }: Roots): Promise<Facts[]> {
   return found.filter((one) => one !== undefined)
 }
 
-/** `/dev/usb/lp*` of the kernel's usblp. */
+/** `/dev/usb/lp*` of the kernel's usblp. The stable link of `70-shopwire.rules` is another name of it: not every system has that rule. */
 async function usbPrinters({ dev, sys }: Roots): Promise<Facts[]> {
   const names = (await list(join(dev, 'usb'))).filter((name) => /^lp\d+$/.test(name))
+  const byId = names.length === 0 ? new Map<string, string[]>() : await links(join(dev, 'usb/by-id'))
   return Promise.all(
     names.map(async (name) => {
       const node = join(dev, 'usb', name)
       const device = await real(join(sys, 'class/usbmisc', name, 'device'))
-      return facts('usb-printer', node, [await real(node)], device === undefined ? undefined : await usbDevice(device, sys), name)
+      const usb = device === undefined ? undefined : await usbDevice(device, sys)
+      return facts('usb-printer', node, [...(byId.get(name) ?? []), await real(node)], usb, name)
     }),
   )
 }

@@ -66,10 +66,10 @@ function configuredDevice(facts: Facts, sections: Sections): string | undefined 
   return undefined
 }
 
-/** `hid:` says how to read the node, not which node it is; host names know no case and may end in a dot. */
+/** `hid:` and `file:` say how to read the node, not which node it is; host names know no case and may end in a dot. */
 function canonical(port: string): string {
   if (/^[a-z]+:\/\//i.test(port)) return port.toLowerCase().replace(/\.?(:\d+)?\/?$/, '$1')
-  return port.replace(/^hid:/, '')
+  return port.replace(/^(hid|file):/, '')
 }
 
 /**

@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** Those of them that exist are watched; `serial`, `usb` and `by-id` come and go with the first and last device. */
-const FOLDERS = ['.', 'serial', 'serial/by-id', 'serial/by-path', 'usb', 'input', 'input/by-id', 'input/by-path']
+const FOLDERS = ['.', 'serial', 'serial/by-id', 'serial/by-path', 'usb', 'usb/by-id', 'input', 'input/by-id', 'input/by-path']
 
 export interface NodeWatch {
   /** Watches what has come into being since. True when every folder that exists is watched. */

@@ -51,6 +51,7 @@ class World {
   work: (() => void)[] = []
   #tickets = new Map<number, string>()
   #next = 1
+  #deaf = false
   #order = 1
 
   constructor() {
@@ -58,6 +59,7 @@ class World {
   }
 
   step(event: DispatchEvent extends infer One ? (One extends DispatchEvent ? Omit<One, 'now'> : never) : never): void {
+    if (this.#deaf) return
     for (const effect of dispatchMachine.step(this.state, { ...event, now: { wall: 0 as WallMs, clock: 'synced' } } as DispatchEvent))
       this.perform(effect)
   }
@@ -78,6 +80,14 @@ class World {
   }
 
   fails = false
+
+  /** One thing comes to its end, and the power goes before anybody hears of it. */
+  cut(pick: number): void {
+    this.#deaf = true
+    this.progress(pick, false)
+    this.#deaf = false
+    this.crash()
+  }
 
   crash(): void {
     this.crashes += 1
@@ -204,17 +214,23 @@ const action: fc.Arbitrary<Action> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('crash' as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('cut' as const), pick: fc.nat(20) }) },
 )
 /** A command goes to one device for good: half of the ids to each of two. */
 const deviceOf = (id: string): string => ('abe-r'.includes(id) ? 'receipt' : 'kitchen')
 
-type Action = { kind: 'submit'; id: string } | { kind: 'progress'; pick: number; fails: boolean } | { kind: 'crash' }
+type Action =
+  | { kind: 'submit'; id: string }
+  | { kind: 'progress'; pick: number; fails: boolean }
+  | { kind: 'crash' }
+  | { kind: 'cut'; pick: number }
 
 function play(actions: readonly Action[]): World {
   const world = new World()
   for (const one of actions) {
     if (one.kind === 'submit') world.submit(one.id, deviceOf(one.id))
     else if (one.kind === 'progress') world.progress(one.pick, one.fails)
+    else if (one.kind === 'cut') world.cut(one.pick)
     else world.crash()
   }
   world.heal()

@@ -353,14 +353,6 @@ t.test('a pay code is seen by the payment plugin alone, also when the plugin quo
   t.notMatch(allText(all) + JSON.stringify([done, failed]), PAY_CODE)
 })
 
-t.test('one plugin calls another: a value or a failure, and the journal says who asked', async (t) => {
-  const { dispatch, journal } = await bench(t)
-  t.match(await dispatch.call('scanner', 'printer', 'receipt', 'print', {}), { printed: /^scanner:/ })
-  t.match(eventsOf(journal)[0], { from: 'plugin', command: /^scanner:/ })
-  await t.rejects(dispatch.call('scanner', 'printer', 'receipt', 'print', { copies: 9 }), { code: 'args-invalid' })
-  await t.rejects(dispatch.call('scanner', 'Printer', 'receipt', 'print', {}), { code: 'plugin-not-found' })
-})
-
 t.test('stopping: what runs may finish, what waits is told, nothing new is taken', async (t) => {
   const { dispatch, shop, journal } = await bench(t)
   shop.hold()

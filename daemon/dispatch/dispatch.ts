@@ -37,11 +37,6 @@ export interface DispatchOptions {
 }
 
 export interface RunningDispatch extends Dispatch {
-  /**
-   * A command of one plugin to another, its result as a value. Rejects with the command's failure. The id it is journaled
-   * under begins with the caller's name.
-   */
-  call(from: string, plugin: string, device: string, command: string, args: Json): Promise<Json>
   /** To be called once the plugins are up: runs again what was cut off and is repeatable. Resolves when that is decided, not done. */
   resume(): Promise<void>
   /** Takes nothing new, lets what runs finish for up to `graceMs` (5 s), and answers `unknown` for the rest. */
@@ -111,22 +106,10 @@ class DispatchShell implements RunningDispatch {
   submit(request: CommandRequest, progress?: (result: CommandResult) => void): Promise<CommandResult> {
     const read = readRequest(request)
     if ('error' in read) return Promise.resolve({ id: read.id, status: 'rejected', error: read.error })
-    return this.#enter(read.asked, progress)
-  }
-
-  async call(from: string, plugin: string, device: string, command: string, args: Json): Promise<Json> {
-    const read = readRequest({ plugin, device, command, args, from: 'plugin' })
-    if ('error' in read) throw new Failure(read.error.code, read.error.message, read.error.problems)
-    const { status, result, error } = await this.#enter({ ...read.asked, id: `${from}:${read.asked.id}` })
-    if (status === 'done') return result ?? null
-    throw new Failure(error?.code ?? 'plugin-failed', error?.message ?? `${plugin}/${command} ended as ${status}`, error?.problems)
-  }
-
-  #enter(asked: Asked, progress?: (result: CommandResult) => void): Promise<CommandResult> {
     return new Promise((answer) => {
       const ticket = this.#nextTicket++
       this.#tickets.set(ticket, { answer, progress })
-      this.#step({ kind: 'submitted', ticket, asked })
+      this.#step({ kind: 'submitted', ticket, asked: read.asked })
     })
   }
 

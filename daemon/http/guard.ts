@@ -67,7 +67,7 @@ export class Guard {
     // Only a page may be reached from elsewhere, by a link that is followed.
     if (!(reads && (page || open))) checkOrigin(request)
     if (!open && !this.authenticated(request)) {
-      if (page && reads) return reply.redirect('/login', 303)
+      if (page && reads) return reply.redirect(loginAddress(request.query), 303)
       reply.header('www-authenticate', 'Bearer realm="shopwire"')
       throw new Failure('unauthorized', 'a bearer token or a login is needed')
     }
@@ -95,6 +95,12 @@ export class Guard {
     if (host === undefined || !this.#hosts.has(host))
       throw new Failure('forbidden', `the Host header must name this machine: ${[...this.#hosts].join(', ')}`)
   }
+}
+
+/** The form in the language the page was asked for. */
+function loginAddress(query: unknown): string {
+  const { lang } = query as { lang?: unknown }
+  return lang === 'zh' || lang === 'en' ? `/login?lang=${lang}` : '/login'
 }
 
 /** Cross-site requests: browsers send `Sec-Fetch-Site` and, on what changes things, `Origin`; tills and scripts send neither. */

@@ -294,10 +294,10 @@ t.test('broken HTTP and oversized headers get one clear error', async (t) => {
       socket.on('error', () => {})
       socket.on('close', () => resolve(heard))
     })
-  t.match(await raw('\x16\x03\x01 not http\r\n\r\n'), /^HTTP\/1\.1 400 [^]*"code":"payload-malformed"/)
+  t.match(await raw('\x16\x03\x01 not http\r\n\r\n'), /^HTTP\/1\.1 400 .*"code":"payload-malformed"/s)
   t.match(
     await raw(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'y'.repeat(20_000)}\r\n\r\n`),
-    /^HTTP\/1\.1 431 [^]*"code":"payload-too-large"/,
+    /^HTTP\/1\.1 431 .*"code":"payload-too-large"/s,
   )
 })
 

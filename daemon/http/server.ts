@@ -18,6 +18,9 @@ import { StatusView } from './status.ts'
 import { StreamHub } from './stream-hub.ts'
 import { Tally } from './tally.ts'
 
+/** What is being answered when the daemon stops may take this long; then its connection is cut. */
+const GRACE_MS = 1_000
+
 export function createHttp(options: HttpOptions): HttpServer {
   const tally = new Tally(options.journal, options.clock, options.log)
   let built: Application | undefined
@@ -58,8 +61,12 @@ export function createHttp(options: HttpOptions): HttpServer {
         socketServer.closeAllConnections()
         await closed
       }
-      await built?.app.close()
+      const app = built?.app
       built = undefined
+      if (!app) return
+      const cancel = options.clock.timer(GRACE_MS, () => app.server.closeAllConnections())
+      await app.close()
+      cancel()
     },
 
     port() {
@@ -76,7 +83,7 @@ interface Application extends Pick<RouteParts, 'hub'> {
 }
 
 /** All but the listeners. Rejects (throws) with `secret-unreadable`. */
-export function buildApp(options: HttpOptions, tally: Tally): Application {
+function buildApp(options: HttpOptions, tally: Tally): Application {
   const limits: HttpLimits = { ...LIMITS, ...options.limits }
   const { log } = options
   const local = new WeakSet<Socket>()
@@ -92,7 +99,7 @@ export function buildApp(options: HttpOptions, tally: Tally): Application {
     requestTimeout: limits.requestMs,
     connectionTimeout: 120_000,
     keepAliveTimeout: 30_000,
-    forceCloseConnections: true,
+    forceCloseConnections: 'idle',
     return503OnClosing: true,
     http: { maxHeaderSize: 8_192, headersTimeout: limits.headersMs, connectionsCheckingInterval: limits.checkMs },
     clientErrorHandler: (error, socket) => refuseSocket(error as NodeJS.ErrnoException, socket as Socket),

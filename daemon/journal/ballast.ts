@@ -4,9 +4,14 @@ import { open, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { size } from './file.ts'
 
-export const BALLAST_BYTES = 512 * 1024
-/** The ballast is taken on board again only when this much more is free: no flapping at the edge. */
-const MARGIN_BYTES = 1024 * 1024
+/**
+ * A full WAL and some more: closing a failed handle first writes the WAL's pages behind the end of the file, and only
+ * then gives the WAL's own room back.
+ */
+export const BALLAST_BYTES = 3 * 1024 * 1024
+const BLOCK_BYTES = 256 * 1024
+/** The ballast is taken on board again only when this much more is free: more than the journal's own tidying up can have freed. */
+const MARGIN_BYTES = 4 * 1024 * 1024
 
 export const freeBytes = (file: string): number => {
   try {
@@ -35,7 +40,8 @@ export class Ballast {
     try {
       const handle = await open(this.#file, 'w', 0o600)
       try {
-        await handle.write(Buffer.alloc(BALLAST_BYTES, 0x62))
+        const block = Buffer.alloc(BLOCK_BYTES, 0x62)
+        for (let at = 0; at < BALLAST_BYTES; at += BLOCK_BYTES) await handle.write(block)
         await handle.sync()
       } finally {
         await handle.close()

@@ -1,5 +1,5 @@
 /** The journal file: opened, checked after an unclean end, moved aside when it cannot be trusted. */
-import { existsSync, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { copyFile, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Failure } from '../contract/errors.ts'
@@ -56,8 +56,9 @@ export async function prepareDirectory(file: string): Promise<void> {
 export async function openFile(file: string, tuning: Tuning, create: boolean): Promise<Connection> {
   const connection = await Connection.open(file, tuning.powerSafeOverwrite)
   try {
-    await checkVersion(connection)
+    // Before anything is read: the first read would else map a `-shm` file, for which a full disk has no room.
     await connection.exec('PRAGMA locking_mode = EXCLUSIVE')
+    await checkVersion(connection)
     const tables = Number(await connection.value('SELECT count(*) FROM sqlite_schema'))
     if (tables === 0) {
       if (!create) throw new SqlError('SQLITE_CORRUPT', 'the journal file has lost its content')
@@ -192,11 +193,23 @@ export async function moveAside(file: string, replacement: string): Promise<stri
   return aside
 }
 
+function writable(file: string): boolean {
+  try {
+    accessSync(existsSync(file) ? file : dirname(file), constants.W_OK)
+    return true
+  } catch (error) {
+    return !['EROFS', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')
+  }
+}
+
 /** One clear sentence for whoever reads the log of a gateway that does not start. */
 export function openFailure(file: string, error: unknown): Failure {
   if (error instanceof Failure) return error
   const code = sqlCode(error) || ((error as NodeJS.ErrnoException | undefined)?.code ?? '')
   const message = error instanceof Error ? error.message : String(error)
+  // SQLite calls a read-only disk many names, an I/O error among them.
+  if (!writable(file))
+    return new Failure('journal-failed', `${file} cannot be written: the disk or the folder is read-only for this user`, [], error)
   if (isCorrupt(error)) return new Failure('journal-corrupt', `${file} is damaged: ${message}`, [], error)
   switch (code) {
     case 'SQLITE_FULL':

@@ -111,7 +111,16 @@ class SqliteJournal implements LimitedJournal {
     const { clock, clockState, log } = options
     this.#options = options
     this.#store = store
-    this.#writer = new Writer({ store, clock, clockState, identity: options.identity, bootId: options.bootId, log })
+    const ballast = new Ballast(options.file)
+    this.#writer = new Writer({
+      store,
+      clock,
+      clockState,
+      identity: options.identity,
+      bootId: options.bootId,
+      log,
+      makeRoom: () => ballast.release(),
+    })
     this.#writer.onUnsettled = () => this.#rejectAll(new Failure('journal-failed', `the journal cannot be written: ${this.#writer.fault}`))
     this.#cursors = new Cursors(
       () => store.head,
@@ -122,7 +131,7 @@ class SqliteJournal implements LimitedJournal {
       writer: this.#writer,
       lane: this.#lane,
       cursors: this.#cursors,
-      ballast: new Ballast(options.file),
+      ballast,
       clock,
       clockState,
       log,

@@ -15,6 +15,8 @@ import {
   type Limits,
   type Mark,
   newRetention,
+  PRESSED_MS,
+  PRESSED_ROOM_BYTES,
   type RetentionEffect,
   type RetentionState,
   retention,
@@ -38,7 +40,7 @@ export interface RetentionDeps {
 
 /** Fewer dropped rows than this cost less room than the event that tells of them. */
 const DROP_LEAST = 4
-const FIRST_LOOK_MS = 5_000
+const FIRST_LOOK_MS = 1_000
 /** Slices in a row while a commit waits for room. */
 const PRESSED_SLICES = 40
 
@@ -105,7 +107,8 @@ export class Retention {
   appended(bytes: number): void {
     this.#appended += bytes
     const { maxBytes } = this.#state.limits
-    if (this.#appended < Math.max(64 * 1024, Math.min(8 * 1024 * 1024, maxBytes / 32))) return
+    const often = this.#pressed ? PRESSED_ROOM_BYTES / 4 : Math.max(64 * 1024, Math.min(8 * 1024 * 1024, maxBytes / 32))
+    if (this.#appended < often) return
     this.#appended = 0
     this.#schedule(0)
   }
@@ -136,10 +139,12 @@ export class Retention {
     this.#dueMono = due
     this.#cancel = clock.timer(ms, () => {
       this.#dueMono = Number.POSITIVE_INFINITY
-      lane
-        .run(async () => {
-          if (!this.#stopped) await this.#look()
-        })
+      this.#breathe()
+        .then(() =>
+          lane.run(async () => {
+            if (!this.#stopped) await this.#look()
+          }),
+        )
         .catch((error: unknown) => {
           const message = error instanceof Error ? error.message : String(error)
           this.#deps.log.warn({ error: message }, 'journal: retention failed; trying again in a minute')
@@ -148,13 +153,16 @@ export class Retention {
     })
   }
 
+  /** Outside the lane: the ballast takes a slow card a while. */
+  async #breathe(): Promise<void> {
+    if (this.#stopped || !(await this.#deps.ballast.restore()) || !this.#pressed) return
+    this.#deps.log.info({ free: freeBytes(this.#deps.store.file) }, 'journal: the disk has room again')
+    this.#pressed = false
+  }
+
   /** True when something was dropped. */
   async #look(): Promise<boolean> {
-    const { store, cursors, clock, clockState, log, ballast } = this.#deps
-    if (await ballast.restore()) {
-      if (this.#pressed) log.info({ free: freeBytes(store.file) }, 'journal: the disk has room again')
-      this.#pressed = false
-    }
+    const { store, cursors, clock, clockState } = this.#deps
     const room = await store.room()
     const effects = retention.step(this.#state, {
       type: 'look',
@@ -206,9 +214,9 @@ export class Retention {
         }
       }
     } catch (error) {
-      this.#schedule(IDLE_MS)
       // On a full disk a slice may find no room for itself; the commit that asked for it tells its caller.
       if (!(error instanceof Failure && error.code === 'journal-full')) throw error
+      this.#schedule(PRESSED_MS)
       await this.#deps.ballast.release().catch(() => undefined)
       this.#pressed = true
       return false

@@ -28,6 +28,8 @@ export interface WriterDeps {
   identity: () => { gateway: string; store: string }
   bootId: string
   log: Log
+  /** Gives up what was kept for the day the disk is full. */
+  makeRoom: () => Promise<void>
 }
 
 const REOPEN_FIRST_MS = 250
@@ -119,7 +121,9 @@ export class Writer {
    * its idea of what is on the disk is worth nothing), the file is opened again and asked.
    */
   async #settle(batch: Batch, cause: unknown): Promise<boolean> {
-    const { store, clock, log } = this.#deps
+    const { store, clock, log, makeRoom } = this.#deps
+    if (sqlCode(cause) === 'SQLITE_FULL') await makeRoom().catch(() => undefined)
+    const news = this.fault === undefined
     this.fault = cause instanceof Error ? cause.message : String(cause)
     for (let wait = REOPEN_FIRST_MS; ; wait = Math.min(REOPEN_MOST_MS, wait * 2)) {
       try {
@@ -127,13 +131,13 @@ export class Writer {
         this.cache = new TailCache(store.head)
         this.unsettled = false
         const there = await store.contains(batch)
-        log.warn({ error: this.fault, stored: there }, 'journal: a commit failed; the file was opened again and asked')
+        if (news) log.warn({ error: this.fault, stored: there }, 'journal: a commit failed; the file was opened again and asked')
         return there
       } catch (error) {
         this.fault = error instanceof Error ? error.message : String(error)
         if (isCorrupt(error)) await this.#suspect(error)
-        log.error({ error: this.fault }, 'journal: the file cannot be opened again after an error; trying on')
         if (!this.unsettled) {
+          log.error({ error: this.fault }, 'journal: the file cannot be opened again after an error; trying on')
           this.unsettled = true
           this.onUnsettled()
         }

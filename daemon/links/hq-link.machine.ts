@@ -23,12 +23,12 @@ export const LINK_TUNING: LinkTuning = {
   batchBytes: BATCH_BYTES,
   windowEvents: WINDOW_EVENTS,
   smallPublishes: 4,
-  publishes: 16,
+  publishes: 8,
   progressMs: 30_000,
   helloMs: 1_000,
-  // What really protects HQ when 100,000 shops come back at once is that each has one batch out until HQ has acknowledged one,
-  // and never more than a window after that: the fleet goes as fast as HQ stores. The random delay spreads the first batches, and
-  // the cap keeps one shop's backlog off the rest of its own uplink (10,000 events/s are about 5 Mbit/s gzipped).
+  // What really protects HQ when 100,000 shops come back at once is the window, which starts at one batch and grows only as HQ
+  // acknowledges. The random delay spreads the first batches, and the cap keeps one shop's backlog from filling the shop's own
+  // uplink (10,000 events/s are about 5 Mbit/s gzipped).
   drainAbove: BATCH_EVENTS,
   drainJitterMs: 5_000,
   drainPerSecond: 10_000,

@@ -55,8 +55,11 @@ export interface Window {
   /** The batch being read from the journal. */
   pulling: number | undefined
   batches: number
-  /** After a silence one batch at a time goes, until HQ acknowledges again. */
-  probing: boolean
+  /**
+   * Events that may be unacknowledged now: one batch at first, as many more as HQ acknowledges, half when something was lost, one
+   * batch after a silence (as TCP's congestion window, RFC 5681). So the fleet sends as fast as HQ stores, however many shops there are.
+   */
+  allowed: number
   /** Monotonic ms: not before this is anything sent. */
   sendAt: number
   /** The backlog found on connecting ends here; until then the rate is capped. */
@@ -103,7 +106,7 @@ export function newWindow(epoch: string, ack: 'hq' | 'broker', cursor: Sequence,
     publishes: 0,
     pulling: undefined,
     batches: 0,
-    probing: false,
+    allowed: 0,
     sendAt: 0,
     drainTo: 0,
     progressAt: undefined,
@@ -121,7 +124,7 @@ export function openWindow(w: Window, now: number, random: number, tuning: Windo
   w.publishes = 0
   w.doubt = false
   w.asked = undefined
-  w.probing = true
+  w.allowed = tuning.batchEvents
   rewind(w, w.stored)
   w.progressAt = undefined
   const backlog = w.head - w.stored
@@ -139,7 +142,7 @@ export function closeWindow(w: Window): void {
 /** Asks for the next batch when there is something to send and room for it. */
 export function pump(w: Window, now: number, tuning: WindowTuning, effects: WindowEffects): void {
   if (!readyButForTime(w, tuning) || now < w.sendAt) return
-  const room = windowOf(w, tuning) - w.unacknowledged
+  const room = w.allowed - w.unacknowledged
   w.batches += 1
   w.pulling = w.batches
   effects.push({ do: 'pull', batch: w.batches, after: w.sent, events: Math.min(tuning.batchEvents, room), bytes: tuning.batchBytes })
@@ -157,11 +160,7 @@ function readyButForTime(w: Window, tuning: WindowTuning): boolean {
   const full = Math.min(tuning.batchEvents, waiting)
   // Small batches are held back while others are on their way (as RFC 896 does for TCP): at speed they fill up by themselves.
   if (full < tuning.batchEvents && w.publishes >= tuning.smallPublishes) return false
-  return windowOf(w, tuning) - w.unacknowledged >= full
-}
-
-function windowOf(w: Window, tuning: WindowTuning): number {
-  return w.probing ? tuning.batchEvents : tuning.windowEvents
+  return w.allowed - w.unacknowledged >= full
 }
 
 /** A batch was read: it holds everything from `sent`+1 to `to`. Stale ones are forgotten. */
@@ -237,6 +236,7 @@ export function acknowledged(w: Window, ack: DownAck, now: number, tuning: Windo
     if (again) return
     w.asked = { from: ack.resendFrom, at: now }
     w.resends += 1
+    w.allowed = Math.max(tuning.batchEvents, w.allowed >> 1)
     rewind(w, ack.resendFrom - 1)
   }
 }
@@ -246,7 +246,7 @@ export function tick(w: Window, now: number, tuning: WindowTuning, effects: Wind
   if (w.progressAt === undefined || now < w.progressAt) return
   effects.push({ do: 'tell', what: 'no-progress', detail: `stored ${w.stored}, sent ${w.sent}` })
   w.progressAt = undefined
-  w.probing = true
+  w.allowed = tuning.batchEvents
   w.resends += 1
   if (w.publishes >= tuning.publishes) return void effects.push({ do: 'drop', reason: 'the broker stopped acknowledging' })
   rewind(w, w.stored)
@@ -273,8 +273,9 @@ function wentBack(w: Window, sequence: Sequence, now: number, tuning: WindowTuni
 
 function progress(w: Window, to: Sequence, now: number, tuning: WindowTuning, effects: WindowEffects): void {
   w.stored = to
-  w.probing = false
+  const before = w.unacknowledged
   while (w.inFlight.length > 0 && (w.inFlight[0]?.to ?? 0) <= to) w.unacknowledged -= w.inFlight.shift()?.events ?? 0
+  w.allowed = Math.min(tuning.windowEvents, w.allowed + before - w.unacknowledged)
   if (w.sent < to) {
     // HQ has more than this process knew of: an ack lost with the last connection, or with a crash before the cursor was durable.
     w.sent = to

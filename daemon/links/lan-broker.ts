@@ -24,9 +24,9 @@ export interface EmbeddedLimits {
 
 const LIMITS: EmbeddedLimits = {
   packetBytes: 256 * 1024,
-  connections: 200,
+  connections: 100,
   subscriptionsPerClient: 100,
-  unreadBytes: 1024 * 1024,
+  unreadBytes: 2 * 1024 * 1024,
   clientRetained: 1_000,
   clientRetainedBytes: 4 * 1024,
 }
@@ -246,10 +246,21 @@ class EmbeddedBroker implements LanBroker {
   /** A client that does not read what it asked for is cut off before its backlog takes the memory. */
   #keepsUp(client: Client): boolean {
     if (client.conn.destroyed) return false
-    if (client.conn.writableLength <= this.#limits.unreadBytes) return true
+    if (client.conn.writableLength <= this.#limits.unreadBytes) {
+      this.#gather(client)
+      return true
+    }
     this.#log.warn({ ...about(client), bytes: client.conn.writableLength }, 'a client does not read its messages; it was cut off')
     client.conn.destroy()
     return false
+  }
+
+  /** aedes writes each packet in a turn of its own, one system call each; held until they are all there, it is one for all. */
+  #gather(client: Client): void {
+    const { conn } = client
+    if (conn.writableCorked > 0) return
+    conn.cork()
+    setImmediate(() => setImmediate(() => conn.uncork()))
   }
 
   #receive(packet: Packet, done: () => void): void {

@@ -21,7 +21,7 @@ export interface Plugins extends CommandTarget {
   check(sections: PluginSections): Problem[]
   /**
    * Makes the running plugins match: starts, stops and changes only what differs. Resolves when each touched plugin is
-   * healthy or has failed to become so; never throws for a plugin's fault.
+   * healthy or has failed to become so; never throws for a plugin's fault. Before `start` it only notes and checks them.
    */
   configure(sections: PluginSections): Promise<ConfigureReport>
   /** Loads a third-party folder now. Rejects with the manifest's or the start's failure. */

@@ -11,34 +11,62 @@ const EVENT_MOST = 256 * 1024
 /** RFC 3339 date-time. */
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/
 
-/** One answer for each event, in order. What is wrong with one event is no matter to the others; a failed commit is to all. */
+/** Characters in one commit, roughly: a batch of the largest events is stored in several. */
+const COMMIT_MOST = 4 * 1024 * 1024
+
+interface Checked {
+  draft: Draft
+  size: number
+}
+
+/**
+ * One answer for each event, in order. What is wrong with one event is no matter to the others; a failed commit is to all that
+ * are in it.
+ */
 export async function commitEvents(
   journal: Journal,
   schemas: SchemaSet,
   events: readonly DeviceEvent[],
 ): Promise<(Sequence | ErrorBody)[]> {
-  const drafts: Draft[] = []
-  const answers = events.map((event): ErrorBody | undefined => {
-    const draft = draftOf(schemas, event)
-    if (draft instanceof Failure) return draft.toBody()
-    drafts.push(draft)
+  const checked: Checked[] = []
+  const refused = events.map((event): ErrorBody | undefined => {
+    const one = checkEvent(schemas, event)
+    if (one instanceof Failure) return one.toBody()
+    checked.push(one)
     return undefined
   })
-  if (drafts.length === 0) return answers.map((one) => one ?? internal)
+  const stored = (await Promise.all(inCommits(checked).map((drafts) => commit(journal, drafts)))).flat()
+  let next = 0
+  return refused.map((one) => one ?? stored[next++] ?? internal)
+}
+
+function inCommits(checked: readonly Checked[]): Draft[][] {
+  const commits: Draft[][] = []
+  let size = COMMIT_MOST
+  for (const one of checked) {
+    if (size + one.size > COMMIT_MOST) {
+      commits.push([])
+      size = 0
+    }
+    commits.at(-1)?.push(one.draft)
+    size += one.size
+  }
+  return commits
+}
+
+async function commit(journal: Journal, drafts: readonly Draft[]): Promise<(Sequence | ErrorBody)[]> {
   try {
-    const sequences = await journal.commit({ events: drafts })
-    let next = 0
-    return answers.map((one) => one ?? sequences[next++] ?? internal)
+    return await journal.commit({ events: drafts })
   } catch (error) {
     const body = asFailure(error, 'journal-failed').toBody()
-    return answers.map((one) => one ?? body)
+    return drafts.map(() => body)
   }
 }
 
 const internal: ErrorBody = { code: 'internal', message: 'the journal gave no sequence' }
 
 /** Never throws: whatever a plugin sent, one event's fault is that event's answer. */
-function draftOf(schemas: SchemaSet, event: DeviceEvent): Draft | Failure {
+function checkEvent(schemas: SchemaSet, event: DeviceEvent): Checked | Failure {
   const name = schemas.manifest.name
   if (event === null || typeof event !== 'object') return new Failure('event-invalid', `${name}: an event is an object`)
   const { device, event: kind, data, time } = event
@@ -56,15 +84,18 @@ function draftOf(schemas: SchemaSet, event: DeviceEvent): Draft | Failure {
       `${name}/${device}: ${problems.map((one) => `${one.path || kind} ${one.message}`).join('; ')}`,
       problems,
     )
-  if (roughSize(data, EVENT_MOST) >= EVENT_MOST)
-    return new Failure('event-invalid', `${name}/${device}: ${kind} is larger than ${EVENT_MOST} characters`)
+  const size = roughSize(data, EVENT_MOST)
+  if (size >= EVENT_MOST) return new Failure('event-invalid', `${name}/${device}: ${kind} is larger than ${EVENT_MOST} characters`)
   return {
-    plugin: name,
-    device,
-    event: kind,
-    data: schemas.maskEvent(kind, data),
-    ...(time === undefined ? {} : { time: new Date(time).toISOString() }),
-    ...(schemas.bulk(kind) ? { bulk: true } : {}),
+    size,
+    draft: {
+      plugin: name,
+      device,
+      event: kind,
+      data: schemas.maskEvent(kind, data),
+      ...(time === undefined ? {} : { time: new Date(time).toISOString() }),
+      ...(schemas.bulk(kind) ? { bulk: true } : {}),
+    },
   }
 }
 

@@ -67,6 +67,11 @@ export class PluginFolders {
     this.#poll()
   }
 
+  /** Whether `dir` (a real path) lies in one of the watched folders. */
+  watches(dir: string): boolean {
+    return this.#parts.pluginDirs.some((root) => real(root) === dirname(dir))
+  }
+
   /** Looks again soon, as if the kernel had told of a change. */
   nudge(): void {
     if (!this.#onChange) return

@@ -16,7 +16,9 @@ const LOG_WINDOW_MS = 10_000
 export interface IpcHost extends HostPort {
   /** Takes the messages that answer what was asked here. */
   receive(message: Extract<ToPlugin, { type: 'emitted' | 'answer' | 'deliver' }>): void
-  /** Sends what is held for the end of this turn; resolves when every emit has been answered. */
+  /** Sends the states that are held for the end of this turn: they stand before whatever is sent next. */
+  flush(): void
+  /** Resolves when every emit has been answered. */
   drain(): Promise<void>
 }
 
@@ -84,10 +86,8 @@ export function createIpcHost(parts: { send: (message: FromPlugin) => void; cloc
       else if (message.type === 'answer') answered(message.id, message.answer)
       else void deliver(message.subscription, message.event)
     },
-    async drain() {
-      states.flush()
-      await emits.idle()
-    },
+    flush: states.flush,
+    drain: () => emits.idle(),
   }
 }
 

@@ -22,10 +22,13 @@ export interface Bundle {
 /** Bytes. A manifest is a page or two. */
 const MANIFEST_MOST = 1024 * 1024
 
+/** Not the last levels of `shop/{plugin}/{device}/…` that mean something else. */
+const EVENT_NAME = NAME.source.replace('^', '^(?!(?:state|result|cmd)$)')
+
 const name: JsonSchema = { type: 'string', pattern: NAME.source, description: 'lower-case letters, digits and "-", at most 32' }
 const schema: JsonSchema = { type: 'object' }
 
-const MANIFEST_SCHEMA: JsonSchema = {
+export const MANIFEST_SCHEMA: JsonSchema = {
   type: 'object',
   additionalProperties: false,
   required: ['name', 'version', 'api', 'entry'],
@@ -67,7 +70,7 @@ const MANIFEST_SCHEMA: JsonSchema = {
       },
     },
     config: schema,
-    events: { type: 'object', propertyNames: { pattern: NAME.source }, additionalProperties: schema },
+    events: { type: 'object', propertyNames: { pattern: EVENT_NAME, description: 'a name, but not state, result or cmd: those topics have a meaning of their own' }, additionalProperties: schema },
     commands: {
       type: 'object',
       propertyNames: { pattern: NAME.source },

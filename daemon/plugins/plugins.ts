@@ -54,6 +54,7 @@ class PluginSystem implements Plugins {
   readonly #refused = new Map<string, string>()
   #sections: PluginSections
   #scanned = false
+  #started = false
   #stopping = false
 
   constructor(options: PluginsOptions) {
@@ -68,6 +69,7 @@ class PluginSystem implements Plugins {
     const orphans = killOrphans(realpathSync(stateDir))
     if (orphans.length > 0) log.warn({ pids: orphans }, 'plugin processes of an earlier daemon were still there and were killed')
     this.#scan()
+    this.#started = true
     const starts = [...this.#entries.values()].map((entry) => exclusively(entry, () => this.#begin(entry)).catch(() => {}))
     for (const name of Object.keys(this.#sections))
       if (!this.#entries.has(name)) log.error({ plugin: name }, 'the config has a section for a plugin that is not there')
@@ -90,6 +92,8 @@ class PluginSystem implements Plugins {
   async configure(sections: PluginSections): Promise<ConfigureReport> {
     this.#scan()
     this.#sections = structuredClone(sections)
+    // Before the start it is only noted: leftovers of an earlier daemon still hold the ports.
+    if (!this.#started) return { errors: this.check(sections) }
     const errors = Object.keys(sections).flatMap((name) =>
       this.#entries.has(name) ? [] : [unknownSection(name, [...this.#entries.keys()])],
     )
@@ -113,7 +117,7 @@ class PluginSystem implements Plugins {
     if (known) return this.reload(name)
     const wish = wanted('loaded', bundle, this.#sections)
     if (!wish.run) throw notRunnable(name, Object.hasOwn(this.#sections, name) ? wish.problems : [])
-    const entry = this.#add(bundle, 'loaded', fingerprint(bundle.dir) ?? '')
+    const entry = this.#add(bundle, this.#folders.watches(bundle.dir) ? 'folder' : 'loaded', fingerprint(bundle.dir) ?? '')
     try {
       await exclusively(entry, () => entry.supervisor.start(wish.section))
     } catch (error) {
@@ -142,7 +146,7 @@ class PluginSystem implements Plugins {
   async stop(): Promise<void> {
     this.#stopping = true
     this.#folders.close()
-    await Promise.all([...this.#entries.values()].map((entry) => entry.supervisor.stop('stopping')))
+    await Promise.all([...this.#entries.values()].map((entry) => entry.supervisor.end('stopping')))
   }
 
   describe(plugin: string, device: string, command: string): CommandSpec | ErrorBody {
@@ -327,7 +331,7 @@ class PluginSystem implements Plugins {
   }
 
   async #remove(entry: Entry, reason: string): Promise<void> {
-    if (entry.supervisor.phase !== 'stopped') await entry.supervisor.stop(reason)
+    await entry.supervisor.end(reason)
     if (this.#entries.get(entry.name) === entry) this.#entries.delete(entry.name)
     this.#options.shop.removePlugin(entry.name)
   }

@@ -56,6 +56,7 @@ export class PluginProcess {
   #stopping = false
   #exit: { code: number | null; signal: NodeJS.Signals | null } | undefined
   #disconnected = false
+  #closed = false
   #gone = false
 
   private constructor(options: ProcessOptions, child: ChildProcess, tail: () => string) {
@@ -93,16 +94,24 @@ export class PluginProcess {
       this.#cancelPing()
       this.#cancelKill()
       this.#killGroup()
-      // What it had sent is still in the channel; a grandchild that holds the channel open must not hold us up.
-      if (this.#disconnected) this.#end()
-      else this.#cancelKill = this.#options.clock.timer(1_000, () => this.#end())
+      // What it had sent and printed is still to be read; a grandchild that holds on to that must not hold us up.
+      this.#cancelKill = this.#options.clock.timer(1_000, () => this.#end())
+      this.#endWhenRead()
+    })
+    child.on('close', () => {
+      this.#closed = true
+      this.#endWhenRead()
     })
     child.on('disconnect', () => {
       this.#disconnected = true
-      if (this.#exit) this.#end()
-      // Without its channel it cannot be of use, nor be asked to stop.
-      else if (!this.#stopping) this.kill('closed its channel')
+      this.#endWhenRead()
+      // Its exit mostly follows at once. Without a channel it is of no use, and cannot be asked to stop.
+      if (!this.#exit && !this.#stopping) this.#cancelKill = this.#options.clock.timer(500, () => this.kill('closed its channel'))
     })
+  }
+
+  #endWhenRead(): void {
+    if (this.#exit && this.#disconnected && this.#closed) this.#end()
   }
 
   get pid(): number | undefined {

@@ -54,6 +54,12 @@ class Runner {
     }
   }
 
+  /** Who hears that something is done must find the device states that came of it. */
+  #say(message: FromPlugin): void {
+    this.#host?.flush()
+    send(message)
+  }
+
   /** None of these rejects but by a defect of ours, and that is to end the process. */
   #soon(work: Promise<void>): void {
     work.catch(fatal)
@@ -78,8 +84,8 @@ class Runner {
       if (typeof running?.handle !== 'function' || typeof running.stop !== 'function')
         throw new Failure('plugin-start-failed', 'the start function did not return {handle, stop}')
       this.#running = running
-      send({ type: 'ready' })
-      this.#soon(round().then((problems) => send({ type: 'settled', problems })))
+      this.#say({ type: 'ready' })
+      this.#soon(round().then((problems) => this.#say({ type: 'settled', problems })))
       return running
     } catch (error) {
       send({ type: 'start-failed', error: asFailure(error, 'plugin-start-failed').toBody() })
@@ -97,7 +103,7 @@ class Runner {
       this.#host?.log('warn', {}, `the new config could not be taken in place: ${asFailure(error).message}`)
       return restart()
     }
-    send({ type: 'configured', id, done: 'in-place', problems: await round() })
+    this.#say({ type: 'configured', id, done: 'in-place', problems: await round() })
   }
 
   async #command(id: number, command: Command): Promise<void> {
@@ -106,7 +112,7 @@ class Runner {
     const answer = await this.#handle(command, controller.signal)
     this.#commands.delete(id)
     try {
-      send({ type: 'result', id, answer })
+      this.#say({ type: 'result', id, answer })
     } catch (error) {
       const failure = new Failure('plugin-failed', `the result is not plain JSON: ${asFailure(error).message}`)
       send({ type: 'result', id, answer: { error: failure.toBody() } })
@@ -131,6 +137,7 @@ class Runner {
       this.#host?.log('warn', {}, `stop failed: ${asFailure(error).message}`)
     }
     // What was emitted on the way out is still stored, and a caller that awaits it hears so.
+    this.#host?.flush()
     await this.#host?.drain()
     // Messages leave in order: when this one is out, so are all before it.
     send({ type: 'pong' }, () => process.exit(0))

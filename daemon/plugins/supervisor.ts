@@ -75,7 +75,8 @@ export class Supervisor {
   #keptHere = false
   #restarts = 0
   #since = ''
-  #builtin: boolean
+  readonly #builtin: boolean
+  #ended = false
 
   constructor(parts: SupervisorParts, bundle: Bundle, builtin: boolean) {
     this.name = bundle.manifest.name
@@ -128,6 +129,13 @@ export class Supervisor {
     await this.#until('stopped', { type: 'stop', reason })
     await this.#states.flush()
     await Promise.all(this.#commits)
+  }
+
+  /** Stops for good: what was about to start it finds the door closed. */
+  async end(reason: string): Promise<void> {
+    this.#ended = true
+    await this.stop(reason)
+    await this.#keeping
   }
 
   /** A new process from `bundle`. Rejects with `plugin-start-failed` when it does not become healthy; the old version is back then. */
@@ -184,6 +192,7 @@ export class Supervisor {
   }
 
   #until(outcome: 'running' | 'stopped', event: SupervisorEvent): Promise<void> {
+    if (this.#ended && outcome === 'running') return Promise.reject(new Failure('stopping', `plugin "${this.name}" is stopping`))
     return new Promise((resolve, reject) => {
       this.#waiters[outcome].push({ resolve, reject })
       this.#feed(event)

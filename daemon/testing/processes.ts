@@ -37,7 +37,9 @@ export class Shopfloor {
   readonly #closers: (() => void)[] = []
 
   spawn(command: string, args: string[], env: NodeJS.ProcessEnv = {}): ChildProcess & { output: string } {
-    const child = Object.assign(spawn(command, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] }), { output: '' })
+    const child = Object.assign(spawn(command, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] }), {
+      output: '',
+    })
     const keep = (chunk: Buffer) => (child.output = (child.output + chunk.toString()).slice(-200_000))
     child.stdout?.on('data', keep)
     child.stderr?.on('data', keep)
@@ -65,7 +67,10 @@ export class Shopfloor {
 
   async mosquitto(port: number, lines: string[] = []): Promise<ChildProcess> {
     const file = join(this.dir, `mosquitto-${port}.conf`)
-    writeFileSync(file, [`listener ${port} 127.0.0.1`, 'allow_anonymous true', 'max_queued_messages 0', 'log_type error', ...lines, ''].join('\n'))
+    writeFileSync(
+      file,
+      [`listener ${port} 127.0.0.1`, 'allow_anonymous true', 'max_queued_messages 0', 'log_type error', ...lines, ''].join('\n'),
+    )
     const child = this.spawn('/usr/sbin/mosquitto', ['-c', file])
     await until(() => portOpen(port), `mosquitto on ${port}`)
     return child
@@ -147,7 +152,14 @@ export class GatewayProcess {
 
   /** Starts the daemon and waits until its API answers. */
   async start(): Promise<void> {
-    const [command = process.execPath, ...args] = [...(this.#options.prefix ?? []), process.execPath, bundle, 'run', '--config', this.configFile]
+    const [command = process.execPath, ...args] = [
+      ...(this.#options.prefix ?? []),
+      process.execPath,
+      bundle,
+      'run',
+      '--config',
+      this.configFile,
+    ]
     this.child = this.#floor.spawn(command, args, this.#options.env)
     const child = this.child
     await until(async () => {

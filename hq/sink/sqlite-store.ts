@@ -87,7 +87,7 @@ class SqliteStore implements SinkStore {
     const moved = [...next].map(([{ id }, { watermark, pieces }]) => [id, watermark, pieces])
     return this.#transaction(async () => {
       const inserted =
-        total === 0
+        rows.length === 0
           ? 0
           : await this.#db.run(`INSERT INTO events (stream, sequence, id, event) ${ROWS} WHERE true ON CONFLICT DO NOTHING`, json)
       const conflicts = inserted < rows.length ? await this.#conflicts(json) : []

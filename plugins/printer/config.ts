@@ -1,4 +1,4 @@
-import type { ModelName } from './models.ts'
+import type { ModelName } from './protocol/models.ts'
 
 export type Encoding =
   | 'gb18030'

@@ -5,13 +5,13 @@ import { Failure } from '../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
 import type { DeviceContext, StartPlugin } from '../../daemon/contract/plugin.ts'
 import type { PrinterConfig } from './config.ts'
-import { EscposParser } from './escpos-parse.ts'
-import { type Content, isFinal, type Job } from './job.ts'
-import { Paper } from './paper.ts'
+import { type Content, isFinal, type Job } from './jobs/job.ts'
+import { Paper } from './paper/paper.ts'
+import { renderSvg } from './paper/render-svg.ts'
+import { renderText } from './paper/render-text.ts'
 import { type Outcome, Printer, runningPrinter } from './printer.ts'
+import { EscposParser } from './protocol/escpos-parse.ts'
 import { missingCharacters, renderJob } from './render.ts'
-import { renderSvg } from './render-svg.ts'
-import { renderText } from './render-text.ts'
 
 const start: StartPlugin = (context) =>
   context.devices<PrinterConfig>(async (device) => {
@@ -186,4 +186,3 @@ function cancel(printer: Printer, id: string): Json {
     throw new Failure('device-unsupported', `job "${id}" is ${phase}; only a queued job can be cancelled`)
   return { jobId: id, status: 'cancelled' }
 }
-

@@ -4,14 +4,15 @@ import { asFailure, type ErrorBody, Failure } from '../../daemon/contract/errors
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
 import type { DeviceContext, RunningDevice } from '../../daemon/contract/plugin.ts'
 import type { PrinterConfig } from './config.ts'
-import { ESCPOS } from './escpos.ts'
-import { EscposParser } from './escpos-parse.ts'
-import { isFinal, isMomentary, type Job, type Phase, type Progress } from './job.ts'
-import { JobStore } from './job-store.ts'
-import { MODELS, type Model } from './models.ts'
-import { boot, type LineFault, type PrintEffect, type PrintEvent, type PrintState, printMachine } from './print.machine.ts'
+import { isFinal, isMomentary, type Job, type Phase, type Progress } from './jobs/job.ts'
+import { JobStore } from './jobs/job-store.ts'
+import { boot, printMachine } from './jobs/print.machine.ts'
+import type { LineFault, PrintEffect, PrintEvent, PrintState } from './jobs/print-state.ts'
+import { ESCPOS } from './protocol/escpos.ts'
+import { EscposParser } from './protocol/escpos-parse.ts'
+import { MODELS, type Model } from './protocol/models.ts'
 import { renderJob } from './render.ts'
-import { type OpenPort, openerFor, PortFault } from './transport.ts'
+import { type OpenPort, openerFor, PortFault } from './transports/port.ts'
 import { Wire } from './wire.ts'
 
 /** Jobs waiting at once. */
@@ -49,6 +50,8 @@ export class Printer {
   readonly #entering = new Map<string, Promise<void>>()
   readonly #probes = new Set<() => void>()
   #wire: Wire | undefined
+  #unsaved = 0
+  #closing: Promise<void> = Promise.resolve()
   #cancelWake: () => void = () => {}
   #next: number
   #stopped = false
@@ -150,7 +153,7 @@ export class Printer {
 
   async stop(): Promise<void> {
     this.#feed({ type: 'stop' })
-    if (this.#state.active)
+    if (this.#state.active || this.#unsaved > 0)
       await new Promise<void>((resolve) => {
         const cancel = this.#device.clock.timer(STOP_MS, resolve)
         this.#whenIdle = () => {
@@ -181,7 +184,22 @@ export class Printer {
 
   #perform(effects: readonly PrintEffect[]): void {
     for (const effect of effects) this.#do(effect)
-    if (!this.#state.active) this.#whenIdle?.()
+    this.#checkIdle()
+  }
+
+  #checkIdle(): void {
+    if (!this.#state.active && this.#unsaved === 0) this.#whenIdle?.()
+  }
+
+  /** A stop waits for what is on its way to the store and the journal. */
+  async #saving(work: Promise<void>): Promise<void> {
+    this.#unsaved += 1
+    try {
+      await work
+    } finally {
+      this.#unsaved -= 1
+      this.#checkIdle()
+    }
   }
 
   #do(effect: PrintEffect): void {
@@ -189,27 +207,29 @@ export class Printer {
     const lost = (what: string) => (error: unknown) => log.error({ code: asFailure(error).code }, `${what}: ${asFailure(error).message}`)
     switch (effect.do) {
       case 'open':
-        return this.#open(effect.line)
+        this.#open(effect.line)
+        return
       case 'close': {
         const wire = this.#wire
         this.#wire = undefined
-        wire?.close().catch(lost('closing the line'))
+        // A printer takes one client at a time: the next connection must not meet our own last one.
+        this.#closing = (wire?.close() ?? Promise.resolve()).catch(lost('closing the line'))
         return
       }
       case 'ask':
         this.#ask(effect.line).catch(lost('asking for the status'))
         return
       case 'fence':
-        this.#fence(effect.line).catch(lost('waiting for the printer to be done'))
+        this.#fence(effect.line, effect.bytes).catch(lost('waiting for the printer to be done'))
         return
       case 'record':
-        this.#record(effect.id, effect.progress, effect.keep).catch(lost('recording a job'))
+        this.#saving(this.#record(effect.id, effect.progress, effect.keep)).catch(lost('recording a job'))
         return
       case 'send':
         this.#send(effect).catch(lost('sending a job'))
         return
       case 'finish':
-        this.#finish(effect.job, effect.progress).catch(lost('telling of a job'))
+        this.#saving(this.#finish(effect.job, effect.progress)).catch(lost('telling of a job'))
         return
       case 'forget':
         for (const id of effect.ids) this.#store.forget(id).catch(lost('forgetting an old job'))
@@ -218,7 +238,8 @@ export class Printer {
         this.#store.remember(effect.abilities).catch(lost('remembering what the printer can do'))
         return
       case 'state':
-        return this.#device.state(effect.state)
+        this.#device.state(effect.state)
+        return
       case 'answer-probes':
         for (const finish of [...this.#probes]) finish()
         return
@@ -238,8 +259,8 @@ export class Printer {
     })
     this.#wire = wire
     const asb = this.#model.asb && this.#state.settings.keepOpen && this.#config.statusMode !== 'none'
-    wire
-      .open(this.#openPort, this.#device.signal, asb)
+    this.#closing
+      .then(() => wire.open(this.#openPort, this.#device.signal, asb))
       .then(() => this.#feed({ type: 'opened', line }))
       .catch((error: unknown) => {
         const fault = error instanceof PortFault ? error.fault : 'unreachable'
@@ -263,8 +284,8 @@ export class Printer {
     else this.#report({ type: 'status', line, report: answer, asked: true })
   }
 
-  async #fence(line: number): Promise<void> {
-    const ok = await (this.#wire?.fence(this.#model.clearBuffer) ?? false)
+  async #fence(line: number, bytes: number): Promise<void> {
+    const ok = await (this.#wire?.fence(this.#model.clearBuffer, bytes) ?? false)
     this.#feed({ type: 'fenced', line, ok })
   }
 
@@ -288,7 +309,9 @@ export class Printer {
         ? ESCPOS.drawerNow(drawer.pin, drawer.onMs)
         : renderJob(job, this.#config, copy)
     try {
-      await this.#wire?.send(bytes, mark, job.content.kind === 'raw' ? questionsIn(bytes) : 0, () => this.#feed({ type: 'wrote', line, id: job.id }))
+      await this.#wire?.send(bytes, mark, job.content.kind === 'raw' ? questionsIn(bytes) : 0, () =>
+        this.#feed({ type: 'wrote', line, id: job.id }),
+      )
     } catch {
       // The port tells that it is closed; told twice it is heard once.
       this.#closed(line, 'unreachable')

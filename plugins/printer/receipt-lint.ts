@@ -89,7 +89,8 @@ function parse(column: string): Map<string, string> | string {
     const pair = /^([A-Za-z_]\w*)[\t ]*:[\t ]*(.+)$/s.exec(member)
     const name = pair?.[1] ?? ''
     const key = SHORT[name] ?? KEYS.find((one) => one === name)
-    if (key === undefined || pair?.[2] === undefined) return `"${clip(member)}" is not a property; known are ${KEYS.join(', ')}, written key: value`
+    if (key === undefined || pair?.[2] === undefined)
+      return `"${clip(member)}" is not a property; known are ${KEYS.join(', ')}, written key: value`
     properties.set(key, pair[2].replace(/\\n/g, '\n'))
   }
   return properties
@@ -121,7 +122,8 @@ function codeFault(data: string, option: readonly string[]): string | undefined 
 /** Looks at the PNG header only: the size decides how much memory decoding takes. */
 function imageFault(value: string): string | undefined {
   const png = Buffer.from(value, 'base64')
-  if (png.length < 33 || png.readUInt32BE(0) !== 0x89504e47 || png.toString('latin1', 12, 16) !== 'IHDR') return 'image: must be a PNG as base64'
+  if (png.length < 33 || png.readUInt32BE(0) !== 0x89504e47 || png.toString('latin1', 12, 16) !== 'IHDR')
+    return 'image: must be a PNG as base64'
   const [width, height] = [png.readUInt32BE(16), png.readUInt32BE(20)]
   return width > 0 && height > 0 && width <= IMAGE_WIDTH && height <= IMAGE_HEIGHT
     ? undefined

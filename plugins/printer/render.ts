@@ -3,9 +3,9 @@ import iconv from 'iconv-lite'
 import { commands, transform } from 'receiptline'
 import { Failure } from '../../daemon/contract/errors.ts'
 import type { Encoding, PrinterConfig } from './config.ts'
-import { ESCPOS, reprintMark } from './escpos.ts'
-import type { Job } from './job.ts'
-import { MODELS } from './models.ts'
+import type { Job } from './jobs/job.ts'
+import { ESCPOS, reprintMark } from './protocol/escpos.ts'
+import { MODELS } from './protocol/models.ts'
 import { lintReceipt } from './receipt-lint.ts'
 
 export const MAX_BYTES = 1024 * 1024
@@ -123,8 +123,9 @@ export function testPage(config: RenderConfig): string {
     `|${chinese ? '每行字数' : 'Width'} |${config.width} |`,
     `|${chinese ? '编码' : 'Encoding'} |${config.encoding} |`,
     '{width: auto}',
-    chinese ? '|苹果 Apple "x2" |￥12.50|' : '|Apple "x2" |12.50|',
-    chinese ? '|^合计 TOTAL |^￥12.50|' : '|^TOTAL |^12.50|',
+    '---',
+    chinese ? '|苹果 Apple "x2" | ￥12.50|' : '|Apple "x2" | 12.50|',
+    chinese ? '|^^^合计 TOTAL | ^^^￥12.50|' : '|^^^TOTAL | ^^^12.50|',
     '',
     '{option: qrcode,5,m; code: shopwire test page}',
     'shopwire',

@@ -3,13 +3,13 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { systemTime, type Time } from './simulator-time.ts'
 import type { Encoding } from './config.ts'
-import { EscposParser, type Op } from './escpos-parse.ts'
-import { Paper, type Piece, type Row } from './paper.ts'
-import { renderSvg } from './render-svg.ts'
-import { renderText } from './render-text.ts'
-import { openFile } from './transport-file.ts'
+import { Paper, type Piece, type Row } from './paper/paper.ts'
+import { renderSvg } from './paper/render-svg.ts'
+import { renderText } from './paper/render-text.ts'
+import { EscposParser, type Op } from './protocol/escpos-parse.ts'
+import { systemTime, type Time } from './simulator-time.ts'
+import { openFile } from './transports/file.ts'
 
 export interface SimulatorOptions {
   encoding?: Encoding
@@ -122,10 +122,15 @@ export class PrinterSimulator {
 
   /** One end of a pseudo-terminal or serial line. */
   async attach(path: string): Promise<void> {
-    const signal = new AbortController().signal
+    const { signal } = new AbortController()
     const port = await openFile(path, this.#options.time)({ data: (bytes) => this.#take(Buffer.from(bytes)), closed: () => {} }, signal)
     this.#peer = { send: (bytes) => void port.write(bytes).catch(() => {}), cut: () => void port.close(), pause: () => {} }
     this.#closeFile = () => port.close()
+  }
+
+  /** A client holds the line. */
+  get busy(): boolean {
+    return this.#peer !== undefined
   }
 
   get address(): string {
@@ -158,6 +163,13 @@ export class PrinterSimulator {
     const strip = new Paper(this.#options.encoding, this.#options.width)
     strip.pieces.push(piece)
     return strip
+  }
+
+  /** The line breaks now; what has arrived is printed. */
+  cutLine(): void {
+    const peer = this.#peer
+    this.#peer = undefined
+    peer?.cut()
   }
 
   /** A fault was switched: go on working if that is possible now, and tell. */
@@ -243,9 +255,7 @@ export class PrinterSimulator {
         this.powerOff().catch(() => {})
         return
       }
-      const peer = this.#peer
-      this.#peer = undefined
-      peer?.cut()
+      this.cutLine()
     }
     this.#peer?.pause(this.#full)
     this.#work()
@@ -314,9 +324,10 @@ export class PrinterSimulator {
   #work(): void {
     if (this.#working) return
     this.#working = true
-    this.#run().finally(() => {
+    const rest = () => {
       this.#working = false
-    })
+    }
+    this.#run().then(rest, rest)
   }
 
   async #run(): Promise<void> {
@@ -431,7 +442,8 @@ export default async function simulate(args: string[], out: (text: string) => vo
       await printer.attach(values.path)
       out(`printer on ${values.path}\n`)
     } else {
-      const [, host = '127.0.0.1', port = '9100'] = /^(.*):(\d+)$/.exec(typeof values.listen === 'string' ? values.listen : '127.0.0.1:9100') ?? []
+      const [, host = '127.0.0.1', port = '9100'] =
+        /^(.*):(\d+)$/.exec(typeof values.listen === 'string' ? values.listen : '127.0.0.1:9100') ?? []
       out(`printer listens on ${host}:${await printer.listen(Number(port), host)}\n`)
     }
   } catch (error) {

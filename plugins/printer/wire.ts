@@ -1,15 +1,17 @@
 /** One open connection to a printer: questions with their answers, copies with their mark. */
 import type { Clock } from '../../daemon/contract/plugin.ts'
-import { ESCPOS } from './escpos.ts'
-import type { LineFault } from './print.machine.ts'
-import { decodeStatus, type Paper, type Reply, ReplyReader, type StatusReport } from './status.ts'
-import type { OpenPort, Port } from './transport.ts'
+import type { LineFault } from './jobs/print-state.ts'
+import { ESCPOS } from './protocol/escpos.ts'
+import { decodeStatus, type Paper, type Reply, ReplyReader, type StatusReport } from './protocol/status.ts'
+import { type OpenPort, type Port, PortFault } from './transports/port.ts'
 
 /** A printer answers `DLE EOT` within milliseconds; over a slow line or a busy print server it may take longer. */
 const ANSWER_MS = 1_500
 /** After an uncertain job the printer may still be printing the rest of it. */
-const FENCE_MS = [3_000, 3_000, 6_000, 12_000] as const
-const FENCE_PADDING = [0, 1_024, 8_192, 65_536] as const
+const FENCE_MS = 2_500
+/** A slow serial line carries about this many bytes of padding in a millisecond. */
+const SLOWEST_BYTES_PER_MS = 1
+const MOST_PADDING = 65_536
 const QUIET_MS = 400
 
 export interface WireEvents {
@@ -23,6 +25,7 @@ export class Wire {
   readonly #events: WireEvents
   readonly #reader = new ReplyReader()
   #port: Port | undefined
+  #closed = false
   /** Set while an answer is awaited. */
   #onReply: ((reply: Reply) => void) | undefined
   /** Answers to `GS r` that belong to commands inside the job itself, before ours. */
@@ -35,11 +38,18 @@ export class Wire {
 
   /** Rejects with a `PortFault`. */
   async open(openPort: OpenPort, signal: AbortSignal, autoStatus: boolean): Promise<void> {
-    this.#port = await openPort({ data: (bytes) => this.#hear(bytes), closed: (fault) => this.#events.closed(fault) }, signal)
-    if (autoStatus) await this.#port.write(ESCPOS.autoStatus(true))
+    const port = await openPort({ data: (bytes) => this.#hear(bytes), closed: (fault) => this.#events.closed(fault) }, signal)
+    if (this.#closed) {
+      // Given up while it was being opened: a printer has one line, and nobody else would let go of this one.
+      await port.close()
+      throw new PortFault('unreachable', 'stopping')
+    }
+    this.#port = port
+    if (autoStatus) await port.write(ESCPOS.autoStatus(true))
   }
 
   async close(): Promise<void> {
+    this.#closed = true
     await this.#port?.close()
   }
 
@@ -97,13 +107,13 @@ export class Wire {
    * Makes sure that nothing of an earlier job is left in the printer: its rest is cleared or worked off, and its mark, which would be
    * taken for the next job's, has come. A command that the cut left open is completed with NULs, which print nothing.
    */
-  async fence(clear: boolean): Promise<boolean> {
+  async fence(clear: boolean, openBytes: number): Promise<boolean> {
     if (clear) await this.#port?.write(ESCPOS.clearBuffers)
     this.#awaitsMark = true
     try {
-      for (const [attempt, ms] of FENCE_MS.entries()) {
-        const padding = ESCPOS.padding(FENCE_PADDING[attempt] ?? 0)
-        const answered = await this.#await<true>(ms, Buffer.concat([padding, ESCPOS.mark]), (reply, done) => {
+      for (const length of [0, Math.min(openBytes, MOST_PADDING)]) {
+        const question = Buffer.concat([ESCPOS.padding(length), ESCPOS.mark])
+        const answered = await this.#await<true>(FENCE_MS + length / SLOWEST_BYTES_PER_MS, question, (reply, done) => {
           if (reply.kind === 'mark') done(true)
         })
         if (!answered) continue

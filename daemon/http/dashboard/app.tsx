@@ -7,7 +7,7 @@ import type { Actions, View } from './view.ts'
 
 /** The whole page from one view. Has no state of its own: server and browser draw the same. */
 export function App({ view, actions }: { view: View; actions?: Actions | undefined }) {
-  const { words, snapshot, now } = view
+  const { words, snapshot } = view
   const { head, tail, freeBytes } = snapshot.journal
   return (
     <div class={view.connection === 'stale' ? 'page is-stale' : 'page'}>
@@ -34,9 +34,7 @@ export function App({ view, actions }: { view: View; actions?: Actions | undefin
         </div>
       </main>
       <footer>
-        <span class="muted">
-          {words.say('footer.kept', { n: Math.max(0, head - tail + 1), size: words.bytes(freeBytes) })} · {words.time(snapshot.at, now)}
-        </span>
+        <span class="muted">{words.say('footer.kept', { n: Math.max(0, head - tail + 1), size: words.bytes(freeBytes) })}</span>
         <a href="/docs">{words.say('footer.api')}</a>
         <a href="/metrics">{words.say('footer.metrics')}</a>
       </footer>

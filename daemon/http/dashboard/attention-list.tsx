@@ -15,13 +15,14 @@ export function AttentionList({ view, actions }: { view: View; actions?: Actions
             <Icon tone="bad" />
             <div>
               <p class="what">
-                {item.what}
+                <strong>{item.what}</strong>
                 {item.since !== undefined && (
                   <time class="muted" dateTime={item.since}>
                     {words.say('since', { time: words.time(item.since, now) })}
                   </time>
                 )}
               </p>
+              {item.why !== undefined && <p class="muted wrap">{item.why}</p>}
               {item.fix !== undefined && (
                 <p class="muted">
                   {words.say('fix')} {item.fix}

@@ -8,6 +8,8 @@ export interface Item {
   /** `device:…`, `plugin:…`, `link:…`: one fault is told once. */
   about: string
   what: string
+  /** What is known of the cause. */
+  why?: string
   since?: string
   fix?: string
   action?: { kind: 'show'; label: string; href: string } | { kind: 'restart'; plugin: string }
@@ -52,7 +54,8 @@ function pluginItem(plugin: PluginView, words: Words, now: number): Item[] {
       about: `plugin:${name}`,
       what: words.say(`problem.plugin.${status}`, { plugin: name }),
       since,
-      fix: plugin.reason ?? words.say('fix.plugin'),
+      ...(plugin.reason === undefined ? {} : { why: plugin.reason }),
+      fix: words.say('fix.plugin'),
       action: { kind: 'restart', plugin: name },
     },
   ]

@@ -4,6 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import { type BuildOptions, build } from 'esbuild'
+import { DOCS_FILES } from '../docs-files.ts'
 import type { DashboardManifest } from './page-module.ts'
 
 /** Of what a first visit loads beside the HTML. */
@@ -36,21 +37,30 @@ export async function buildDashboard(outDir: string): Promise<void> {
     [hashed('icon', 'svg', icon), icon],
   ]
   let gzipped = 0
-  for (const [name, content] of files) {
-    const gz = gzipSync(content, { level: 9 })
-    gzipped += gz.length
-    const br = brotliCompressSync(content, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } })
-    await Promise.all([
-      writeFile(join(outDir, name), content),
-      writeFile(join(outDir, `${name}.gz`), gz),
-      writeFile(join(outDir, `${name}.br`), br),
-    ])
-  }
+  for (const [name, content] of files) gzipped += await writePacked(outDir, name, content)
   if (gzipped > BUDGET_BYTES) throw new Error(`the dashboard has ${gzipped} bytes gzipped, more than its ${BUDGET_BYTES}`)
   const names = files.map(([name]) => name)
   const manifest: DashboardManifest = { script: names[0] ?? '', style: names[1] ?? '', icon: names[2] ?? '', files: names, gzipped }
   await writeFile(join(outDir, 'page.cjs'), page)
   await writeFile(join(outDir, 'manifest.json'), `${JSON.stringify(manifest)}\n`)
+}
+
+/** Copies what `/docs` needs of Swagger UI, pre-compressed: 0.4 MB to send instead of 1.6. `from`: its `static` folder. */
+export async function buildDocs(from: string, outDir: string): Promise<void> {
+  await mkdir(outDir, { recursive: true })
+  for (const name of DOCS_FILES) await writePacked(outDir, name, await readFile(join(from, name)))
+}
+
+/** The file and its `.gz` and `.br`. The bytes gzipped. */
+async function writePacked(outDir: string, name: string, content: Uint8Array): Promise<number> {
+  const gz = gzipSync(content, { level: 9 })
+  const br = brotliCompressSync(content, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } })
+  await Promise.all([
+    writeFile(join(outDir, name), content),
+    writeFile(join(outDir, `${name}.gz`), gz),
+    writeFile(join(outDir, `${name}.br`), br),
+  ])
+  return gz.length
 }
 
 async function output(options: BuildOptions): Promise<Uint8Array> {

@@ -15,23 +15,17 @@ export function Devices({ view }: { view: View }) {
       <ul class="rows">
         {snapshot.devices.map((one) => (
           <li key={`${one.plugin}/${one.device}`} id={anchor(one.plugin, one.device)}>
-            <div class="grow">
-              <p class="name">
-                {one.device === '-' ? one.plugin : one.device} <span class="muted">{one.device === '-' ? '' : one.plugin}</span>
-              </p>
-              <p class="muted">
-                {one.lastEvent === undefined
-                  ? words.say('device.silent')
-                  : words.say('device.last', { age: words.ago(one.lastEvent, now) })}
-              </p>
-            </div>
-            <div class="end">
-              <State tone={one.state === 'online' ? 'good' : 'bad'} word={words.say(`state.${one.state}`)} />
-              <p class="muted">
-                {one.detail !== undefined && `${words.detail(one.detail)} · `}
-                {words.say('state.for', { age: span(words, one.since, now) })}
-              </p>
-            </div>
+            <p class="name">
+              {one.device === '-' ? one.plugin : one.device} <span class="muted">{one.device === '-' ? '' : one.plugin}</span>
+            </p>
+            <State tone={one.state === 'online' ? 'good' : 'bad'} word={words.say(`state.${one.state}`)} />
+            <p class="facts">
+              {one.detail !== undefined && `${words.detail(one.detail)} · `}
+              {words.say('state.for', { age: span(words, one.since, now) })}
+            </p>
+            <p class="facts">
+              {one.lastEvent === undefined ? words.say('device.silent') : words.say('device.last', { age: words.ago(one.lastEvent, now) })}
+            </p>
           </li>
         ))}
       </ul>
@@ -51,20 +45,16 @@ export function Links({ view }: { view: View }) {
       <ul class="rows">
         {snapshot.links.map((one) => (
           <li key={one.name}>
-            <div class="grow">
-              <p class="name">{words.say(`link.${one.name}`)}</p>
-              <p class="muted wrap">{one.detail}</p>
-              {one.backlog !== undefined && one.state !== 'off' && (
-                <p class="muted">
-                  {one.backlog === 0 ? words.say('link.backlog.none') : words.say('link.backlog', { n: one.backlog })}
-                  {one.backlog > 0 && one.oldest !== undefined && ` · ${words.say('link.oldest', { time: words.time(one.oldest, now) })}`}
-                </p>
-              )}
-            </div>
-            <div class="end">
-              <State tone={LINK_TONES[one.state]} word={words.say(`link.${one.state}`)} />
-              <p class="muted">{words.say('state.for', { age: span(words, one.since, now) })}</p>
-            </div>
+            <p class="name">{words.say(`link.${one.name}`)}</p>
+            <State tone={LINK_TONES[one.state]} word={words.say(`link.${one.state}`)} />
+            <p class="facts">{words.say('state.for', { age: span(words, one.since, now) })}</p>
+            {one.backlog !== undefined && one.state !== 'off' && (
+              <p class="facts">
+                {one.backlog === 0 ? words.say('link.backlog.none') : words.say('link.backlog', { n: one.backlog })}
+                {one.backlog > 0 && one.oldest !== undefined && ` · ${words.say('link.oldest', { time: words.time(one.oldest, now) })}`}
+              </p>
+            )}
+            <p class="facts">{one.detail}</p>
           </li>
         ))}
       </ul>
@@ -89,17 +79,15 @@ export function Plugins({ view }: { view: View }) {
       <ul class="rows">
         {snapshot.plugins.map((one) => (
           <li key={one.name}>
-            <div class="grow">
-              <p class="name">
-                {one.name} <span class="muted">{one.version}</span>
-              </p>
-              {one.reason !== undefined && <p class="muted wrap">{one.reason}</p>}
-              {one.restarts > 0 && <p class="muted">{words.count('plugin.restarts', one.restarts)}</p>}
-            </div>
-            <div class="end">
-              <State tone={PLUGIN_TONES[one.status]} word={words.say(`plugin.${one.status}`)} />
-              <p class="muted">{words.say('state.for', { age: span(words, one.since, now) })}</p>
-            </div>
+            <p class="name">
+              {one.name} <span class="muted">{one.version}</span>
+            </p>
+            <State tone={PLUGIN_TONES[one.status]} word={words.say(`plugin.${one.status}`)} />
+            <p class="facts">
+              {words.say('state.for', { age: span(words, one.since, now) })}
+              {one.restarts > 0 && ` · ${words.count('plugin.restarts', one.restarts)}`}
+            </p>
+            {one.reason !== undefined && <p class="facts">{one.reason}</p>}
           </li>
         ))}
       </ul>
@@ -127,7 +115,9 @@ export function FoundThings({ view, actions }: { view: View; actions?: Actions |
             </div>
             {one.snippet !== undefined && (
               <details>
-                <summary>{words.say('found.snippet')}</summary>
+                <summary>
+                  <span>{words.say('found.snippet')}</span>
+                </summary>
                 <pre id={`snippet-${one.id}`}>{one.snippet}</pre>
                 {actions && (
                   <span class="with-outcome">

@@ -24,7 +24,10 @@ if (root && start) {
     view.value = { ...view.value, ...change(view.value) }
   }
   const actions = createActions(() => view.value, update)
-  const Root = () => <App view={view.value} actions={actions} />
+  // Hydration trusts the attributes that are there: the first drawing must be the server's own, without actions.
+  const scripted = signal(false)
+  const Root = () => <App view={view.value} actions={scripted.value ? actions : undefined} />
   hydrate(<Root />, root)
+  scripted.value = true
   openLive(update)
 }

@@ -6,7 +6,7 @@ import { Login } from './login.tsx'
 import type { DashboardManifest, LoginOptions, PageOptions } from './page-module.ts'
 import { escapeHtml, renderHtml } from './render.ts'
 import { firstView } from './view.ts'
-import { type Lang, Words } from './words.ts'
+import { type Lang, wordsFor } from './words.ts'
 
 export function renderDashboard(snapshot: Snapshot, options: PageOptions): string {
   const view = firstView(snapshot, options)
@@ -17,7 +17,7 @@ export function renderDashboard(snapshot: Snapshot, options: PageOptions): strin
 }
 
 export function renderLogin({ lang, manifest, shop, fault }: LoginOptions): string {
-  const words = new Words(lang, 'UTC')
+  const words = wordsFor(lang, 'UTC')
   const form: VNode = <Login words={words} shop={shop} fault={fault} />
   return shell(lang, words.say('title', { shop }), manifest, renderHtml(form), '')
 }

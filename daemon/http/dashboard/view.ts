@@ -4,7 +4,7 @@ import type { CloudEvent } from '../../contract/event.ts'
 import type { Found } from '../../discovery/api.ts'
 import type { ShopChange } from '../../shop.ts'
 import type { Snapshot, Vitals } from '../api.ts'
-import { type Lang, Words } from './words.ts'
+import { type Lang, type Words, wordsFor } from './words.ts'
 
 export type Connection = 'page' | 'connecting' | 'live' | 'stale'
 
@@ -173,7 +173,7 @@ export function firstView(snapshot: Snapshot, options: { lang: Lang; filter: str
   const now = Date.parse(snapshot.at)
   return {
     snapshot,
-    words: new Words(options.lang, snapshot.timeZone),
+    words: wordsFor(options.lang, snapshot.timeZone),
     now,
     heard: now,
     connection: 'page',

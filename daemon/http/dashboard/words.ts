@@ -9,6 +9,7 @@ export type Key = keyof typeof english
 const EN: Record<keyof typeof chinese, string> = english
 const ZH: Record<keyof typeof english, string> = chinese
 
+const DAY_MS = 86_400_000
 /** Before this a clock has not been set. */
 const SANE = Date.UTC(2020, 0, 1)
 
@@ -18,6 +19,7 @@ export class Words {
   readonly #number: Intl.NumberFormat
   readonly #plural: Intl.PluralRules
   readonly #relative: Intl.RelativeTimeFormat
+  readonly #units = new Map<string, Intl.NumberFormat>()
   readonly #clock: Intl.DateTimeFormat
   readonly #minute: Intl.DateTimeFormat
   readonly #day: Intl.DateTimeFormat
@@ -71,18 +73,24 @@ export class Words {
     return this.#clock.format(ms)
   }
 
-  /** `14:02`, on another day `21 Nov, 21:48`. */
+  /** `14:02`, then `yesterday 21:48`, `21 Nov, 21:48`. */
   time(iso: string, now: number): string {
     const at = Date.parse(iso)
     if (!(at >= SANE)) return this.say('feed.unsynced')
-    return this.#day.format(at) === this.#day.format(now) ? this.#minute.format(at) : this.#date.format(at)
+    return this.#dated(at, now, this.#minute)
   }
 
   /** `14:02:31`, on another day with its date. */
   second(iso: string, now: number): string {
     const at = Date.parse(iso)
     if (!(at >= SANE)) return this.say('feed.unsynced')
-    return this.#day.format(at) === this.#day.format(now) ? this.#clock.format(at) : this.#date.format(at)
+    return this.#dated(at, now, this.#clock)
+  }
+
+  #dated(at: number, now: number, sameDay: Intl.DateTimeFormat): string {
+    const day = this.#day.format(at)
+    if (day === this.#day.format(now)) return sameDay.format(at)
+    return day === this.#day.format(now - DAY_MS) ? this.say('yesterday', { time: this.#minute.format(at) }) : this.#date.format(at)
   }
 
   today(iso: string, now: number): boolean {
@@ -93,14 +101,20 @@ export class Words {
   ago(iso: string, now: number): string {
     const at = Date.parse(iso)
     if (!(at >= SANE)) return this.say('feed.unsynced')
-    const [amount, unit] = rough(Math.max(0, now - at))
+    if (now - at < 3_000) return this.say('now')
+    const [amount, unit] = rough(now - at)
     return this.#relative.format(-amount, unit)
   }
 
   /** `12 s`, without "ago". */
   span(ms: number): string {
     const [amount, unit] = rough(Math.max(0, ms))
-    return new Intl.NumberFormat(this.lang === 'zh' ? 'zh-CN' : 'en-GB', { style: 'unit', unit, unitDisplay: 'short' }).format(amount)
+    let units = this.#units.get(unit)
+    if (!units) {
+      units = new Intl.NumberFormat(this.lang === 'zh' ? 'zh-CN' : 'en-GB', { style: 'unit', unit, unitDisplay: 'short' })
+      this.#units.set(unit, units)
+    }
+    return units.format(amount)
   }
 
   /** What a type of event is called: its plugin's word, the catalogue's for the core's own, or the type itself. */
@@ -112,6 +126,19 @@ export class Words {
     if (event === 'device') return `${plugin} · ${this.say('type.device')}`
     return this.#catalogue[`type.${short}`] ?? `${plugin} · ${event.replaceAll('-', ' ')}`
   }
+}
+
+const made = new Map<string, Words>()
+
+/** Formatters are dear (each loads its locale's data): they are made once for a language and time zone. */
+export function wordsFor(lang: Lang, timeZone: string): Words {
+  const key = `${lang} ${timeZone}`
+  let words = made.get(key)
+  if (!words) {
+    words = new Words(lang, timeZone)
+    made.set(key, words)
+  }
+  return words
 }
 
 function rough(ms: number): [number, 'second' | 'minute' | 'hour' | 'day'] {

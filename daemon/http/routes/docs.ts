@@ -1,11 +1,9 @@
 import type { FastifyInstance } from 'fastify'
+import { DOCS_FILES } from '../docs-files.ts'
 import { makeOpenapi } from '../openapi.ts'
 import type { RouteParts } from '../parts.ts'
 import { StaticFiles } from '../static-files.ts'
 import { apiRoutes } from './api.ts'
-
-/** Of `@fastify/swagger-ui`'s `static` folder. What the build copies into `docsDir`. */
-export const DOCS_FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'] as const
 
 /** Swagger UI's style sheet has its icons in `data:` addresses. */
 const POLICY =

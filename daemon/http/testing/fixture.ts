@@ -167,7 +167,10 @@ export async function startFixture(options: FixtureOptions = {}): Promise<Fixtur
   shop.setDevice('scale', 'counter', { state: 'online' }, since)
   shop.setLink({ name: 'lan', state: 'online', since, detail: 'mqtt://127.0.0.1:1883' })
   shop.setLink({ name: 'hq', state: 'online', since, detail: 'mqtts://hq.example:8883', backlog: 0 })
-  await fixture.http.start()
+  await fixture.http.start().catch(async (error: unknown) => {
+    await fixture.stop()
+    throw error
+  })
   return fixture
 }
 

@@ -5,7 +5,7 @@ import { Connection } from '../connection.ts'
 import { dataOf, openIn } from './support.ts'
 
 /** What is wrong, empty when all is well. */
-export async function inspect(dir: string, acknowledged: readonly number[]): Promise<string[]> {
+export async function inspect(dir: string, acknowledged: readonly number[], refused: readonly number[] = []): Promise<string[]> {
   const wrong: string[] = []
   const journal = await openIn(dir, { tuning: { synchronous: 'OFF' } })
   try {
@@ -22,6 +22,7 @@ export async function inspect(dir: string, acknowledged: readonly number[]): Pro
     })
     for (const [commit, count] of seen) if (count !== whole.get(commit)) wrong.push(`commit ${commit} is not whole`)
     for (const commit of acknowledged) if (!seen.has(commit)) wrong.push(`commit ${commit} was acknowledged and is lost`)
+    for (const commit of refused) if (seen.has(commit)) wrong.push(`commit ${commit} was refused and is there`)
     const last = Math.max(0, ...seen.keys())
     const key = (await journal.space('plugin:test').get('last')) ?? 0
     if (key !== last) wrong.push(`the key says ${String(key)} where the events say ${last}`)

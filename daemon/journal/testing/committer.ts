@@ -12,6 +12,8 @@ export interface CommitterOptions {
   size: number
   /** Closes and opens the journal after so many commits. */
   reopenEvery: number
+  /** Goes on after a refusal, and notes it. */
+  stubborn?: boolean
   tuning?: Partial<Tuning>
 }
 
@@ -21,6 +23,7 @@ export const eventsOf = (commit: number): number => 1 + ((commit * 7) % 5)
 async function main(): Promise<void> {
   const options = JSON.parse(process.argv[2] ?? '{}') as CommitterOptions
   const acknowledgements = openSync(join(options.dir, 'acknowledged'), 'a')
+  const refusals = openSync(join(options.dir, 'refused'), 'a')
   const open = () => openIn(options.dir, options.tuning ? { tuning: options.tuning } : {})
   let journal = await open()
   const first = Number((await journal.space('plugin:test').get('last')) ?? 0)
@@ -31,8 +34,13 @@ async function main(): Promise<void> {
       burst.map(async (number) => {
         const of = eventsOf(number)
         const events = Array.from({ length: of }, (_, index) => scan({ commit: number, index, of, fill: 'x'.repeat(options.size) }))
-        await journal.commit({ events, puts: [{ space: 'plugin:test', key: 'last', value: number }] })
-        writeSync(acknowledgements, `${number}\n`)
+        try {
+          await journal.commit({ events, puts: [{ space: 'plugin:test', key: 'last', value: number }] })
+          writeSync(acknowledgements, `${number}\n`)
+        } catch (error) {
+          if (!options.stubborn) throw error
+          writeSync(refusals, `${number}\n`)
+        }
       }),
     )
     commit += burst.length

@@ -1,0 +1,230 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createConnection, type Socket } from 'node:net'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import type { CloudEvent } from './contract/event.ts'
+import type { JsonObject } from './contract/json.ts'
+import type { Status } from './http/api.ts'
+import { freePort, type GatewayProcess, Shopfloor, until } from './testing/processes.ts'
+
+t.setTimeout(300_000)
+
+interface Shop {
+  floor: Shopfloor
+  gateway: GatewayProcess
+  /** Sends lines as the shop's scanner. */
+  scan(...codes: string[]): Promise<void>
+}
+
+/** A shop with a scanner and a printer on real TCP. The simulated printer is the plugin's own. */
+async function shop(t: Test, extra: JsonObject = {}, env: NodeJS.ProcessEnv = {}, prefix: string[] = []): Promise<Shop> {
+  const floor = new Shopfloor()
+  t.teardown(() => floor.end())
+  const [scannerPort, printerPort] = [await freePort(), await freePort()]
+  let line: Socket | undefined
+  await floor.serialServer(scannerPort, (socket) => {
+    line = socket
+    socket.on('close', () => {
+      if (line === socket) line = undefined
+    })
+  })
+  floor.shopwire(['sim', 'printer', '--listen', `127.0.0.1:${printerPort}`, '--speed', '10000'])
+  const gateway = await floor.gateway({
+    config: {
+      plugins: {
+        scanner: { prefixes: { member: ['VIP'] }, devices: { 'till-1': { port: `tcp://127.0.0.1:${scannerPort}`, repeatMs: 0 } } },
+        printer: { devices: { receipt: { port: `tcp://127.0.0.1:${printerPort}` } } },
+      },
+      ...extra,
+    },
+    env,
+    prefix,
+  })
+  await gateway.start()
+  const scan = async (...codes: string[]) => {
+    await until(() => line !== undefined, 'the scanner plugin to connect')
+    line?.write(codes.map((code) => `${code}\r\n`).join(''))
+  }
+  return { floor, gateway, scan }
+}
+
+const status = (gateway: GatewayProcess): Promise<Status> => gateway.client.get<Status>('/api/v1/status')
+
+async function online(gateway: GatewayProcess, device: string): Promise<void> {
+  await until(async () => (await status(gateway)).devices.some((one) => `${one.plugin}/${one.device}` === device && one.state === 'online'), `${device} to be online`)
+}
+
+t.test('one sale: the till hears the scan, has a receipt printed, and HQ gets the whole story', async (t) => {
+  const hqPort = await freePort()
+  const { floor, gateway, scan } = await shop(t, { hq: { url: `mqtt://127.0.0.1:${hqPort}` } })
+  await floor.mosquitto(hqPort)
+  const db = join(floor.dir, 'hq.sqlite')
+  floor.sink(hqPort, db)
+  await online(gateway, 'printer/receipt')
+
+  const till = await floor.mqtt(gateway.lanPort)
+  const heard: { topic: string; body: JsonObject }[] = []
+  till.on('message', (topic, payload) => heard.push({ topic, body: JSON.parse(payload.toString() || '{}') as JsonObject }))
+  await till.subscribeAsync('shop/#', { qos: 1 })
+  await scan('6901234567892', '134567890123456789')
+  const scans = () => heard.filter(({ topic }) => topic === 'shop/scanner/till-1/scan').map(({ body }) => body as unknown as CloudEvent)
+  await until(() => scans().length === 2, 'both scans')
+  t.match(scans()[0], { type: 'shopwire.scanner.scan', source: '/shop-001/scanner/till-1', store: '0001', data: { kind: 'product', gtin: '06901234567892' } })
+  t.match(scans()[1], { data: { kind: 'pay', code: '13************6789' } }, 'the pay code is masked')
+
+  till.publish('shop/printer/receipt/cmd/print', '{"id":"r-1","args":{"receipt":"# Thank you\\n合计 | ¥12.50"}}', { qos: 1 })
+  const result = () => heard.find(({ topic, body }) => topic === 'shop/printer/receipt/result' && body.status === 'done')
+  await until(() => result() !== undefined, 'the receipt')
+  t.match(result()?.body, { id: 'r-1', status: 'done', result: { status: 'printed', copies: 1 } })
+  await until(() => heard.some(({ topic }) => topic === 'shop/printer/receipt/printed'), 'the printed event')
+
+  // The till asks again after a lost answer: the same result, no second receipt.
+  till.publish('shop/printer/receipt/cmd/print', '{"id":"r-1","args":{"receipt":"# Thank you\\n合计 | ¥12.50"}}', { qos: 1 })
+  await until(() => heard.filter(({ topic, body }) => topic === 'shop/printer/receipt/result' && body.status === 'done').length === 2, 'the repeated answer')
+  t.equal(heard.filter(({ topic }) => topic === 'shop/printer/receipt/printed').length, 1)
+
+  await until(async () => (await status(gateway)).links.find((link) => link.name === 'hq')?.backlog === 0, 'HQ to have it all')
+  const journal = readFileSync(join(gateway.dataDir, 'journal.db'), 'latin1') + readFileSync(join(gateway.dataDir, 'journal.db-wal'), 'latin1')
+  t.notMatch(journal, /134567890123456789/, 'the pay code is nowhere on the disk')
+  t.notMatch(gateway.child?.output ?? '', /134567890123456789/, 'nor in the log')
+})
+
+t.test('a person at the box: check, status, events, cmd, plugin, discover, doctor', async (t) => {
+  const { floor, gateway, scan } = await shop(t)
+  await online(gateway, 'printer/receipt')
+  await scan('6901234567892')
+  const cli = (...args: string[]) => floor.cli([...args, '--config', gateway.configFile])
+  t.match(await cli('check'), { code: 0, output: /: ok/ })
+  await until(async () => /scanner\.scan/.test((await cli('events')).output), 'the scan in the journal')
+  t.match(await cli('events', '--type', 'scanner.scan', '--json'), { code: 0, output: /"gtin":"06901234567892"/ })
+  t.match(await cli('status'), { code: 0, output: /All working.*shop-001[\s\S]*printer\/receipt[\s\S]*online/ })
+  t.match(await cli('status', '--json'), { output: /^\{.*"head":\d+/ })
+  t.match(await cli('cmd', 'printer', 'receipt', 'print', '{"receipt":"# Hello"}'), { code: 0, output: /"printed"/ })
+  t.match(await cli('cmd', 'printer', 'receipt', 'print', '{"reciept":"# Hello"}'), { code: 1, output: /args-invalid[\s\S]*args\.reciept/ })
+  t.match(await cli('cmd', 'printer', 'kitchen', 'print', '{}'), { code: 1, output: /device-unknown/ })
+  t.match(await cli('cmd', 'gateway', '-', 'ping'), { code: 0, output: /version/ })
+  t.match(await cli('plugin', 'list'), { code: 0, output: /scanner +\d+\.\d+\.\d+ +running/ })
+  t.match(await cli('plugin', 'reload', 'scanner'), { code: 0, output: /reloaded/ })
+  t.match(await cli('discover'), { code: 0 })
+  t.match(await cli('doctor'), { output: /config[\s\S]*printer/i })
+  t.match(await cli('frobnicate'), { code: 2 })
+  await gateway.kill('SIGTERM')
+  t.equal(gateway.child?.exitCode, 0, 'SIGTERM stops it cleanly')
+  t.match(await cli('status'), { code: 3, output: /daemon-unreachable/ })
+})
+
+t.test('one device changes in the config file: it alone is restarted', async (t) => {
+  const { floor, gateway } = await shop(t)
+  await online(gateway, 'printer/receipt')
+  await online(gateway, 'scanner/till-1')
+  const before = (await status(gateway)).devices
+  const config = JSON.parse(readFileSync(gateway.configFile, 'utf8'))
+  config.plugins.scanner.devices['till-2'] = { port: '/dev/serial/by-id/not-there' }
+  gateway.write(config)
+  gateway.child?.kill('SIGHUP')
+  await until(async () => (await status(gateway)).devices.length === 3, 'the new device')
+  const after = await status(gateway)
+  t.match(after.devices.find((one) => one.device === 'till-2'), { state: 'offline' })
+  t.equal(after.devices.find((one) => one.device === 'till-1')?.since, before.find((one) => one.device === 'till-1')?.since, 'the other scanner was left alone')
+  t.same(after.plugins.map((one) => one.restarts), [0, 0])
+
+  config.plugins.scanner.devices['till-1'].baudrate = 9600
+  gateway.write(config)
+  gateway.child?.kill('SIGHUP')
+  await until(() => /baudrate: is not known here/.test(gateway.child?.output ?? ''), 'the problem in the log')
+  t.equal((await status(gateway)).devices.length, 3, 'a broken file changes nothing')
+  t.match(await floor.cli(['check', '--config', gateway.configFile]), { code: 1, output: /plugins\.scanner\.devices\.till-1\.baudrate: is not known here/ })
+})
+
+t.test('a shop that was not told its HQ wrong: a bad config does not start, each problem on its line', async (t) => {
+  const floor = new Shopfloor()
+  t.teardown(() => floor.end())
+  const file = join(floor.dir, 'bad.yaml')
+  writeFileSync(file, 'gateway: { id: Shop 1 }\nhtpp: {}\nplugins: { scanner: { devices: { till-1: { port: 7 } } }, scale: {} }\n')
+  t.match(await floor.cli(['run', '--config', file]), { code: 1, output: /gateway\.id: must match[\s\S]*htpp: is not known here/ })
+  writeFileSync(file, 'gateway: { id: shop-001 }\nplugins: { scanner: { devices: { till-1: { port: 7 } } }, scale: {} }\n')
+  const { code, output } = await floor.cli(['check', '--config', file])
+  t.equal(code, 1)
+  t.match(output, /plugins\.scanner\.devices\.till-1\.port: must be string/)
+  t.match(output, /plugins\.scale/)
+})
+
+t.test('a third-party plugin is dropped into the folder while the shop runs, and a bad one disturbs nobody', async (t) => {
+  const floor = new Shopfloor()
+  t.teardown(() => floor.end())
+  const dir = join(floor.dir, 'plugins')
+  mkdirSync(dir)
+  const gateway = await floor.gateway({ config: { pluginDirs: [dir] } })
+  await gateway.start()
+  const drop = (folder: string, manifest: JsonObject, code: string) => {
+    mkdirSync(join(dir, folder))
+    writeFileSync(join(dir, folder, 'plugin.mjs'), code)
+    writeFileSync(join(dir, folder, 'plugin.json'), JSON.stringify(manifest))
+  }
+  drop('bell', { name: 'bell', version: '1.0.0', api: '1', entry: 'plugin.mjs', commands: { ring: { repeatable: true } } }, 'export default async () => ({ handle: async () => "ding", stop: async () => {} })')
+  drop('evil', { name: '../evil', version: '1.0.0', api: '1', entry: '../../x.mjs' }, '')
+  drop('future', { name: 'future', version: '1.0.0', api: '9', entry: 'plugin.mjs' }, '')
+  await until(async () => (await status(gateway)).plugins.some((one) => one.name === 'bell' && one.status === 'running'), 'the bell')
+  t.match(await floor.cli(['cmd', 'bell', '-', 'ring', '--config', gateway.configFile]), { code: 0, output: /ding/ })
+  await until(() => /plugin-api-unsupported/.test(gateway.child?.output ?? '') && /plugin-(path-unsafe|manifest-invalid)/.test(gateway.child?.output ?? ''), 'both refusals in the log')
+  t.equal((await status(gateway)).plugins.length, 1)
+  t.match(await floor.cli(['plugin', 'load', join(dir, 'future'), '--config', gateway.configFile]), { code: 1, output: /plugin-api-unsupported/ })
+})
+
+t.test('a box without a clock boots in 1970: events keep their order and say that the time is not to be trusted', async (t) => {
+  const { gateway, scan } = await shop(t, {}, { DONT_FAKE_MONOTONIC: '1' }, ['faketime', '1970-01-02 00:00:00'])
+  await scan('6901234567892', '6901234567885')
+  const events = async () => (await gateway.client.get<{ events: CloudEvent[] }>('/api/v1/events?since=0&limit=100&type=shopwire.scanner.scan')).events
+  await until(async () => (await events()).length === 2, 'the scans')
+  for (const event of await events()) t.match(event, { clock: 'unsynced', time: /^1970-01-0/ })
+})
+
+t.test('10 MB of garbage and half a character on the scanner line, an oversized message and broken JSON on the broker: one answer each, the shop goes on', async (t) => {
+  const { floor, gateway, scan } = await shop(t)
+  await scan('6901234567892')
+  const till = await floor.mqtt(gateway.lanPort)
+  const heard: { topic: string; body: string }[] = []
+  till.on('message', (topic, payload) => heard.push({ topic, body: payload.toString() }))
+  await till.subscribeAsync('shop/#', { qos: 1 })
+
+  till.publish('shop/printer/receipt/cmd/print', '{"id":"r-1","args":', { qos: 1 })
+  await until(() => heard.some(({ topic, body }) => topic === 'shop/printer/receipt/result' && /payload-malformed/.test(body)), 'the answer to broken JSON')
+  const rude = await floor.mqtt(gateway.lanPort)
+  let cut = false
+  rude.on('close', () => (cut = true))
+  rude.publish('shop/printer/receipt/cmd/print', Buffer.alloc(2 ** 21, 'x'), { qos: 0 })
+  await until(() => cut, 'the oversized publisher to be cut off')
+
+  const garbage = Buffer.alloc(10 * 2 ** 20, 0xe4)
+  await scan(garbage.toString('latin1'))
+  await scan('', '6901234567885')
+  await until(() => heard.some(({ topic, body }) => topic === 'shop/scanner/till-1/scan' && body.includes('06901234567885')), 'the scan after the garbage', 120_000)
+  t.ok(till.connected, 'the other till was not disturbed')
+  t.equal((await status(gateway)).plugins.find((one) => one.name === 'scanner')?.restarts, 0)
+  const bytes = heard.filter(({ topic }) => topic === 'shop/scanner/till-1/scan').reduce((sum, { body }) => sum + body.length, 0)
+  t.ok(bytes < 100_000, 'garbage does not become a flood of events')
+})
+
+t.test('a shopper on the LAN cannot reach the admin listener’s socket nor forge an event', async (t) => {
+  const { floor, gateway, scan } = await shop(t)
+  await scan('6901234567892')
+  const till = await floor.mqtt(gateway.lanPort)
+  const forged: string[] = []
+  till.on('message', (_topic, payload) => forged.push(payload.toString()))
+  await till.subscribeAsync('shop/scanner/#', { qos: 1 })
+  const forger = await floor.mqtt(gateway.lanPort)
+  forger.publish('shop/scanner/till-1/scan', '{"forged":true}', { qos: 0 })
+  await until(() => !forger.connected, 'the forger to be cut off')
+  await scan('6901234567885')
+  await until(() => forged.some((one) => one.includes('06901234567885')), 'the real scan')
+  t.notOk(forged.some((one) => one.includes('forged')))
+
+  const answer = await new Promise<string>((resolve) => {
+    const socket = createConnection(gateway.httpPort, '127.0.0.1')
+    let text = ''
+    socket.on('data', (chunk) => (text += chunk.toString()))
+    socket.on('close', () => resolve(text))
+    socket.end('GET /api/v1/status HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n')
+  })
+  t.match(answer, /^HTTP\/1\.1 (400|403|421)/, 'DNS rebinding is refused')
+})

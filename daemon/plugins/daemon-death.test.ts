@@ -1,0 +1,49 @@
+import { spawn } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { PluginLab } from '../testing/plugin-lab.ts'
+
+const alive = (pid: number): boolean => existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')
+
+t.test('kill -9 of the daemon: its plugins end with it, a looping one when the next daemon starts', async (t) => {
+  const lab = new PluginLab({ plugins: ['lab'] })
+  t.teardown(() => lab.stop())
+  const script = join(lab.root, 'daemon.ts')
+  const url = (path: string) => JSON.stringify(fileURLToPath(new URL(path, import.meta.url)))
+  writeFileSync(
+    script,
+    `import { createPlugins } from ${url('./plugins.ts')}
+     import { systemClock } from ${url('../clock.ts')}
+     import { createLog } from ${url('../log.ts')}
+     import { Shop } from ${url('../shop.ts')}
+     import { MemoryJournal } from ${url('../testing/memory-journal.ts')}
+     const plugins = createPlugins({ journal: new MemoryJournal(), shop: new Shop(), clock: systemClock,
+       log: createLog({ level: 'error', clock: systemClock }), call: async () => null,
+       gateway: () => ({ id: 'g-1', store: '', demo: false }), builtinDir: ${JSON.stringify(lab.builtinDir)},
+       pluginDirs: [${JSON.stringify(lab.pluginDir)}], runner: { file: ${JSON.stringify(join(lab.root, 'plugin-runner.cjs'))} },
+       stateDir: ${JSON.stringify(lab.stateDir)}, sections: {} })
+     void plugins.start().then(async () => {
+       const run = (command, args) => plugins.run('lab', { id: 'c', device: '-', command, args, from: 'cli' }, AbortSignal.timeout(60_000))
+       const { pid } = await run('info', {})
+       if (process.argv[2] === 'loop') void run('crash', { how: 'loop' }).catch(() => {})
+       setTimeout(() => console.log(pid), 100)
+     })`,
+  )
+  const once = async (mode: string): Promise<number> => {
+    const daemon = spawn(process.execPath, ['--import=tsx', script, mode], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const pid = await new Promise<number>((resolve) => daemon.stdout.once('data', (text) => resolve(Number(text))))
+    t.ok(alive(pid))
+    daemon.kill('SIGKILL')
+    return pid
+  }
+  const quiet = await once('quiet')
+  await lab.until(() => !alive(quiet), 'the plugin ends')
+  const looping = await once('loop')
+  t.ok(alive(looping), 'a loop hears nothing')
+  await lab.plugins.start()
+  await lab.until(() => !alive(looping), 'the next daemon ends it')
+  t.equal(lab.status('lab'), 'running')
+  t.ok(readdirSync(lab.stateDir).length > 0)
+})
