@@ -73,7 +73,7 @@ t.test('what the shop saw before each kill -9 is at HQ in the end, each once, no
 
   const rows = await all<{ epoch: string; sequence: number; id: string }>(
     db,
-    'SELECT epoch, sequence, id FROM events ORDER BY epoch, sequence',
+    'SELECT epoch, sequence, id FROM gateway_events ORDER BY epoch, sequence',
   )
   const atHq = new Map(rows.map((row) => [`${row.epoch}/${row.sequence}`, row.id]))
   t.equal(atHq.size, rows.length, 'each key once')

@@ -6,7 +6,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, r
 import { createRequire } from 'node:module'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
-import { buildDashboard } from '../daemon/http/dashboard/build.ts'
+import { buildDashboard, buildDocs } from '../daemon/http/dashboard/build.ts'
 
 const root = resolve(import.meta.dirname, '..')
 const out = join(root, 'dist')
@@ -104,7 +104,7 @@ for (const [name, file] of natives) {
   cpSync(file, join(staging, 'native', target, nativeFile(name)))
 }
 const swaggerUi = dirname(createRequire(import.meta.url).resolve('@fastify/swagger-ui/package.json'))
-cpSync(join(swaggerUi, 'static'), join(staging, 'docs'), { recursive: true })
+await buildDocs(join(swaggerUi, 'static'), join(staging, 'docs'))
 for (const name of ['shopwire.yaml', 'demo.yaml', 'demo-scene.yaml']) cpSync(join(root, 'config', name), join(staging, 'config', name))
 writeFileSync(join(staging, 'package.json'), `${JSON.stringify({ name: 'shopwire', version, license: 'Apache-2.0', type: 'commonjs' })}\n`)
 

@@ -40,7 +40,7 @@ process.exit(breaches.length > 0 ? 1 : 0)
 
 function breachesOf(file: string): string[] {
   const found: string[] = []
-  const isTest = /\.test\.tsx?$/.test(file) || /\/testing\//.test(file)
+  const isTest = /(^|[/.-])(test|testing|simulation)\.tsx?$/.test(file) || /\/testing\//.test(file)
   const rule = RULES.find((one) => one.in.test(file))
   const self = rule?.in.exec(file)?.[1] ?? ''
   for (const { fileName } of ts.preProcessFile(readFileSync(join(root, file), 'utf8'), true, true).importedFiles) {

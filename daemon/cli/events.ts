@@ -34,7 +34,8 @@ export const events: CliCommand = async (args, io) => {
       for (const event of page.events) show(event)
       const last = page.events.at(-1)
       const next = page.next ?? (last ? Number(last.sequence) : since)
-      if (next <= since || page.events.length === 0) return
+      // A rare type in a long journal: a page may be empty and still not be the last.
+      if (next <= since || (page.events.length === 0 && page.next === undefined)) return
       since = next
     }
   }

@@ -1,5 +1,4 @@
 /** Payloads between a gateway and HQ: `shopwire/v1/{gateway}/up/…` and `…/dn/…`. Sequences are JSON integers here. */
-import type { CommandResult } from './command.ts'
 import type { Problem } from './errors.ts'
 import type { ClockState, CloudEvent, Sequence } from './event.ts'
 import type { Json, JsonObject } from './json.ts'
@@ -57,8 +56,6 @@ export interface UpReported {
   /** SHA-256, hex, of the canonical effective config (secrets masked). */
   digest: string
 }
-
-export type UpResult = CommandResult
 
 /** `up/health`, QoS 0, every 60 s. */
 export interface UpHealth {

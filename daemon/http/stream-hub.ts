@@ -22,7 +22,6 @@ export class StreamHub {
   readonly #limits: HttpLimits
   readonly #status: StatusView
   readonly #clients = new Set<StreamClient>()
-  #opening = 0
   #stopFollowing: (() => void) | undefined
   #cancelVitals: (() => void) | undefined
   #cancelPing: (() => void) | undefined
@@ -38,15 +37,14 @@ export class StreamHub {
     return this.#clients.size
   }
 
-  /** Throws `queue-full` when there are enough streams. Call before the response is taken over. */
-  reserve(): void {
+  /** Throws `queue-full` when there are enough streams. To be asked in the same turn as `open`, before the response is taken over. */
+  admit(): void {
     if (this.#stopped) throw new Failure('stopping', 'the daemon is stopping')
-    if (this.#clients.size + this.#opening >= this.#limits.streams)
+    if (this.#clients.size >= this.#limits.streams)
       throw new Failure('queue-full', `${this.#limits.streams} streams are open already; close one`)
-    this.#opening += 1
   }
 
-  /** Takes over `response`, for which a place was reserved, until either side ends it. */
+  /** Takes over `response` until either side ends it. */
   async open(response: ServerResponse, request: StreamRequest): Promise<void> {
     const { journal, clock, log } = this.#options
     try {
@@ -76,8 +74,6 @@ export class StreamHub {
     } catch (error) {
       log.warn({ error: String(error) }, 'a stream could not be opened')
       response.destroy()
-    } finally {
-      this.#opening -= 1
     }
   }
 
@@ -90,8 +86,14 @@ export class StreamHub {
   }
 
   async #resync(client: StreamClient): Promise<void> {
-    const recent = await this.#status.recent()
-    if (this.#clients.has(client)) client.write('snapshot', JSON.stringify(this.#status.snapshot(recent)))
+    try {
+      const recent = await this.#status.recent()
+      if (this.#clients.has(client)) client.write('snapshot', JSON.stringify(this.#status.snapshot(recent)))
+    } catch (error) {
+      // Without the whole picture the client would show an old one for good: it comes back by itself.
+      this.#options.log.warn({ error: String(error) }, 'a stream could not be brought up to date')
+      client.end()
+    }
   }
 
   #add(client: StreamClient): void {

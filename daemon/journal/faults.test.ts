@@ -253,7 +253,7 @@ t.test('a damaged page: keys and what HQ lacks are carried into a new epoch, the
   let journal = await openIn(dir)
   journal.hold('hq')
   await journal.space('plugin:payment').put('intent/1', { amount: 1234 })
-  for (let n = 1; n <= 300; n += 1) await journal.commit({ events: [n % 3 === 0 ? beacon({ n }) : paid({ n, fill })] })
+  for (let n = 1; n <= 300; n += 3) await journal.commit({ events: [paid({ n, fill }), paid({ n: n + 1, fill }), beacon({ n: n + 2 })] })
   journal.cursor('hq').advance(100)
   const ids = new Map((await all(journal)).map((one) => [one.data.n, one.id]))
   const old = journal.epoch

@@ -53,6 +53,7 @@ class Model {
           free: this.free,
           tail: this.rows[0]?.sequence ?? this.head + 1,
           head: this.head,
+          rows: this.rows.length,
           acknowledged: this.acknowledged,
           pressed: this.pressed,
         }),
@@ -68,8 +69,11 @@ class Model {
       if (effect.do === 'vacuum') this.free = Math.max(0, this.free - effect.pages * 4_096)
       if (effect.do === 'trim') this.take((row) => row.sequence <= effect.upTo, this.expired)
       if (effect.do === 'drop-bulk') {
-        this.take((row) => row.bulk && row.sequence > effect.after && row.sequence <= effect.upTo, this.lost)
-        this.perform(retention.step(this.state, { type: 'scanned', through: effect.upTo }))
+        const before = this.lost.length
+        let left = effect.rows
+        this.take((row) => row.bulk && row.sequence > effect.after && row.sequence <= effect.upTo && left-- > 0, this.lost)
+        const through = this.lost.length - before === effect.rows ? (this.lost.at(-1)?.sequence ?? 0) : effect.upTo
+        this.perform(retention.step(this.state, { type: 'scanned', through }))
       }
       if (effect.do === 'look-again') more = effect.ms < 1_000
     }
@@ -77,10 +81,10 @@ class Model {
   }
 
   take(which: (row: Row) => boolean, into: Row[]): void {
-    const gone = this.rows.filter(which)
+    const gone = new Set(this.rows.filter(which))
     into.push(...gone)
-    this.rows = this.rows.filter((row) => !which(row))
-    this.free += gone.length * EVENT_BYTES
+    this.rows = this.rows.filter((row) => !gone.has(row))
+    this.free += gone.size * EVENT_BYTES
   }
 }
 
@@ -166,7 +170,7 @@ t.test('age: acknowledged events go after maxAge, in slices; an unset clock make
 
 t.test('an idle journal is looked at once a minute', (t) => {
   const state = newRetention({ maxAgeMs: 1e9, maxBytes: 1e9 })
-  const look = { type: 'look', wall: 1, live: 4_096, free: 0, tail: 1, head: 0, acknowledged: 0, pressed: false } as const
+  const look = { type: 'look', wall: 1, live: 4_096, free: 0, tail: 1, head: 0, rows: 0, acknowledged: 0, pressed: false } as const
   t.strictSame(retention.step(state, look), [{ do: 'look-again', ms: IDLE_MS }])
   t.end()
 })

@@ -8,6 +8,8 @@ import type { Machine } from '../contract/machine.ts'
 
 /** Rows one transaction takes away: short enough that a payment's commit hardly waits for it. */
 export const SLICE_ROWS = 500
+/** And not less, or each look would cost more than it frees. */
+export const SLICE_LEAST = 16
 /** Sequences looked through for bulk rows in one transaction. */
 export const SLICE_SCAN = 4_000
 /** Free room made inside the file when the disk has none left. */
@@ -56,6 +58,8 @@ export type RetentionEvent =
       /** Oldest row; head + 1 when there is none. */
       tail: Sequence
       head: Sequence
+      /** Rows there are. */
+      rows: number
       /** HQ has stored everything up to it; `head` where nobody holds. */
       acknowledged: Sequence
       /** The disk has no room. */
@@ -69,8 +73,8 @@ export type RetentionEffect =
   | { do: 'mark'; marks: readonly Mark[] }
   /** Acknowledged rows from the tail on. */
   | { do: 'trim'; upTo: Sequence; reason: 'age' | 'size' | 'disk-full' }
-  /** Unacknowledged bulk rows in `after`-`upTo`, at most `SLICE_ROWS`; each drop is reported. */
-  | { do: 'drop-bulk'; after: Sequence; upTo: Sequence; reason: 'size' | 'disk-full' }
+  /** The first `rows` unacknowledged bulk rows in `after`-`upTo`; each drop is reported. */
+  | { do: 'drop-bulk'; after: Sequence; upTo: Sequence; rows: number; reason: 'size' | 'disk-full' }
   | { do: 'vacuum'; pages: number }
   /** The freed pages leave the file when the WAL is written back. */
   | { do: 'checkpoint' }
@@ -144,16 +148,19 @@ function expired(state: RetentionState, look: Look): RetentionEffect | undefined
 function oversize(state: RetentionState, look: Look): RetentionEffect | undefined {
   const { maxBytes } = state.limits
   // Down to a sixteenth below the limit, so that it is not one slice at each look.
+  const goal = maxBytes - maxBytes / 16
   if (look.live > maxBytes) state.trimming = true
-  else if (look.live <= maxBytes - maxBytes / 16) state.trimming = false
+  else if (look.live <= goal) state.trimming = false
   const cramped = look.pressed && look.free < PRESSED_ROOM_BYTES
   if (!state.trimming && !cramped) return undefined
   const reason = state.trimming ? 'size' : 'disk-full'
-  const upTo = Math.min(look.acknowledged, look.tail + SLICE_ROWS - 1)
+  const bytes = Math.max(state.trimming ? look.live - goal : 0, cramped ? PRESSED_ROOM_BYTES - look.free : 0)
+  const rows = Math.min(SLICE_ROWS, Math.max(SLICE_LEAST, Math.ceil((bytes * look.rows) / Math.max(1, look.live))))
+  const upTo = Math.min(look.acknowledged, look.tail + rows - 1)
   if (upTo >= look.tail) return { do: 'trim', upTo, reason }
   const after = Math.max(look.acknowledged, state.scanned)
   if (after >= look.head) return undefined
-  return { do: 'drop-bulk', after, upTo: Math.min(look.head, after + SLICE_SCAN), reason }
+  return { do: 'drop-bulk', after, upTo: Math.min(look.head, after + SLICE_SCAN), rows, reason }
 }
 
 function shrinks(state: RetentionState, look: Look): boolean {

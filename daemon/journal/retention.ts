@@ -170,6 +170,7 @@ export class Retention {
       ...room,
       tail: store.tail,
       head: store.head,
+      rows: store.head - store.gone,
       acknowledged: this.#holder === undefined ? store.head : cursors.position(this.#holder),
       pressed: this.#pressed,
     })
@@ -255,7 +256,7 @@ export class Retention {
         AND origin IN (SELECT id FROM origin WHERE bulk = 1) ORDER BY seq LIMIT ?3`,
       effect.after,
       effect.upTo,
-      SLICE_ROWS,
+      effect.rows,
     )
     if (rows.length >= DROP_LEAST) {
       const total = this.dropped + rows.length
@@ -268,7 +269,7 @@ export class Retention {
       writer.cache.forget((sequence) => gone.has(sequence))
       log.warn({ events: rows.length, reason: effect.reason }, 'journal: dropped bulk events that HQ has not acknowledged')
     }
-    const through = rows.length === SLICE_ROWS ? (rows.at(-1)?.seq ?? effect.upTo) : effect.upTo
+    const through = rows.length === effect.rows ? (rows.at(-1)?.seq ?? effect.upTo) : effect.upTo
     retention.step(this.#state, { type: 'scanned', through })
   }
 

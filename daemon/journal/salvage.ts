@@ -14,8 +14,10 @@ import { CURSORS, SPACE, type Tuning } from './schema.ts'
 import { type KeyRow, type NewRow, Store } from './store.ts'
 
 const CHUNK = 200
-/** Places where reading fails before the rest is given up. */
-const FAILURES = 200
+/** Reads that fail before the rest is given up. */
+const FAILURES = 2_000
+/** Sequences jumped over, at most, when one cannot be read. */
+const LEAP = 64
 
 export interface Salvage {
   /** Where the damaged file is now. */
@@ -30,7 +32,6 @@ interface Found {
   keys: KeyRow[]
   events: { seq: Sequence; text: string; bulk: boolean }[]
   epoch: string | undefined
-  hold: string | undefined
   acknowledged: Sequence
   last: Sequence
 }
@@ -68,82 +69,91 @@ export async function salvage(file: string, damaged: Connection | undefined, tun
 }
 
 async function collect(db: Connection): Promise<Found> {
-  const keys: KeyRow[] = []
-  await forgiving(
-    (after: { space: string; key: string }) =>
-      db.all<{ space: string; key: string; value: string }>(
-        'SELECT space, key, value FROM kv WHERE (space, key) > (?1, ?2) ORDER BY space, key LIMIT ?3',
-        after.space,
-        after.key,
-        CHUNK,
-      ),
-    (row) => keys.push(row),
-    { space: '', key: '' },
-    () => undefined,
-  )
+  const keys = await readKeys(db)
   const note = (space: string, key: string): unknown => {
     const text = keys.find((one) => one.space === space && one.key === key)?.value
     return text === undefined ? undefined : JSON.parse(text)
   }
   const hold = note(SPACE, 'hold') as string | undefined
-  const epoch = note(SPACE, 'epoch') as string | undefined
   const positions = keys.filter((one) => one.space === CURSORS).map((one) => Number(one.value))
-  // Nobody holds: the slowest reader's position stands for it.
-  const acknowledged = hold === undefined ? Math.min(...positions, Number.MAX_SAFE_INTEGER) : Number(note(CURSORS, hold) ?? 0)
-  const bulk = new Set<number>()
-  await db.all<{ id: number }>('SELECT id FROM origin WHERE bulk = 1').then(
-    (rows) => {
-      for (const row of rows) bulk.add(row.id)
-    },
-    () => undefined,
-  )
-  const events: Found['events'] = []
-  let last = acknowledged === Number.MAX_SAFE_INTEGER ? 0 : acknowledged
-  await forgiving(
-    (after: { seq: Sequence }) =>
-      db.all<{ seq: Sequence; origin: number; text: string }>(
-        'SELECT seq, origin, text FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2',
-        after.seq,
-        CHUNK,
-      ),
-    (row) => {
-      last = Math.max(last, row.seq)
-      if (readable(row.text, row.seq)) events.push({ seq: row.seq, text: row.text, bulk: bulk.has(row.origin) })
-    },
-    { seq: acknowledged },
-    (after) => ({ seq: after.seq + CHUNK }),
-  )
+  const head = Number((await db.value('SELECT max(seq) FROM event').catch(() => 0)) ?? 0)
+  // Nobody holds: the slowest reader's position stands for it; without readers nobody misses anything.
+  const acknowledged =
+    hold === undefined ? Math.min(...positions, positions.length === 0 ? head : Infinity) : Number(note(CURSORS, hold) ?? 0)
+  const { events, last } = await readEvents(db, acknowledged)
   return {
     keys: keys.filter((one) => one.space !== CURSORS && (one.space !== SPACE || one.key === 'hold')),
     events,
-    epoch,
-    hold,
-    acknowledged: acknowledged === Number.MAX_SAFE_INTEGER ? last : acknowledged,
-    last,
+    epoch: note(SPACE, 'epoch') as string | undefined,
+    acknowledged,
+    last: Math.max(last, head),
   }
 }
 
-/** Reads on behind what cannot be read, as long as `skip` knows where that might be. */
-async function forgiving<Key, Row extends Key>(
-  read: (after: Key) => Promise<Row[]>,
-  take: (row: Row) => void,
-  start: Key,
-  skip: (after: Key) => Key | undefined,
-): Promise<void> {
-  let after = start
-  for (let failures = 0; failures < FAILURES; ) {
-    try {
-      const found = await read(after)
-      found.forEach(take)
-      const last = found.at(-1)
-      if (!last) return
-      after = last
-    } catch {
-      failures += 1
-      const next = skip(after)
-      if (next === undefined) return
-      after = next
+/** From the front up to what cannot be read, then from the back: a damaged page costs its own keys. */
+async function readKeys(db: Connection): Promise<KeyRow[]> {
+  type Row = { space: string; key: string; value: string }
+  const found = new Map<string, KeyRow>()
+  for (const [sign, order, edge] of [
+    ['>', 'ASC', ''],
+    ['<', 'DESC', '\u{10ffff}'],
+  ]) {
+    let [space, key, limit] = [edge ?? '', edge ?? '', CHUNK]
+    while (limit > 0) {
+      const sql = `SELECT space, key, value FROM kv WHERE (space, key) ${sign} (?1, ?2) ORDER BY space ${order}, key ${order} LIMIT ?3`
+      const rows = await db.all<Row>(sql, space, key, limit).catch(() => undefined)
+      if (!rows) {
+        limit = Math.floor(limit / 2)
+        continue
+      }
+      for (const row of rows) if (isJson(row.value)) found.set(JSON.stringify([row.space, row.key]), row)
+      const last = rows.at(-1)
+      if (!last) return [...found.values()]
+      space = last.space
+      key = last.key
     }
+  }
+  return [...found.values()]
+}
+
+/** Steps over what cannot be read: smaller and smaller bites, then leaps, then larger bites again. */
+async function readEvents(db: Connection, acknowledged: Sequence): Promise<{ events: Found['events']; last: Sequence }> {
+  type Row = { seq: Sequence; origin: number; text: string }
+  const bulk = new Set((await db.all<{ id: number }>('SELECT id FROM origin WHERE bulk = 1').catch(() => [])).map((row) => row.id))
+  const events: Found['events'] = []
+  let last = acknowledged
+  let after = acknowledged
+  for (let failures = 0, limit = CHUNK, leap = 1; failures < FAILURES; ) {
+    const rows = await db
+      .all<Row>('SELECT seq, origin, text FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2', after, limit)
+      .catch(() => undefined)
+    if (rows) {
+      for (const row of rows) {
+        if (readable(row.text, row.seq)) events.push({ seq: row.seq, text: row.text, bulk: bulk.has(row.origin) })
+        last = row.seq
+      }
+      if (rows.length === 0) break
+      after = last
+      limit = Math.min(CHUNK, limit * 2)
+      leap = 1
+      continue
+    }
+    failures += 1
+    if (limit > 1) limit = Math.floor(limit / 2)
+    else {
+      after += leap
+      leap = Math.min(LEAP, leap * 2)
+    }
+  }
+  return { events, last }
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
   }
 }
 

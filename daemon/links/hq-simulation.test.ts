@@ -5,6 +5,8 @@ import { type Bug, simulate } from './hq-simulation.ts'
 const SEEDS = Number(process.env.SHOPWIRE_SEEDS ?? 200)
 const ONE = process.env.SHOPWIRE_SEED
 
+if (SEEDS > 200) t.setTimeout(0)
+
 t.test('whatever network, broker and crashes do to a shop’s day, HQ ends up with all of it, and nothing goes before HQ has it', async (t) => {
   const seen: Record<string, number> = {}
   const from = ONE === undefined ? 1 : Number(ONE)

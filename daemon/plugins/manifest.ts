@@ -70,7 +70,11 @@ export const MANIFEST_SCHEMA: JsonSchema = {
       },
     },
     config: schema,
-    events: { type: 'object', propertyNames: { pattern: EVENT_NAME, description: 'a name, but not state, result or cmd: those topics have a meaning of their own' }, additionalProperties: schema },
+    events: {
+      type: 'object',
+      propertyNames: { pattern: EVENT_NAME, description: 'a name, but not state, result or cmd: those topics have a meaning of their own' },
+      additionalProperties: schema,
+    },
     commands: {
       type: 'object',
       propertyNames: { pattern: NAME.source },

@@ -29,7 +29,7 @@ const SCHEMA = `
     gateway TEXT NOT NULL, version INTEGER NOT NULL, digest TEXT NOT NULL, config TEXT NOT NULL, at TEXT NOT NULL,
     PRIMARY KEY (gateway, version)) WITHOUT ROWID;
   CREATE VIEW IF NOT EXISTS gateway_events AS
-    SELECT gateway, epoch, sequence, id, event ->> '$.type' AS type, event ->> '$.time' AS time, event
+    SELECT gateway, epoch, sequence, events.id AS id, event ->> '$.type' AS type, event ->> '$.time' AS time, event
     FROM events JOIN streams ON streams.id = events.stream;
 `
 

@@ -105,6 +105,7 @@ export class Printer {
 
   /** Takes a job into the queue: durable when this resolves. Rejects with `queue-full`, or what rendering finds wrong. */
   async submit(draft: Omit<Job, 'n' | 'createdAt' | 'bytes'>): Promise<void> {
+    if (this.#stopped) throw new Failure('stopping', `job "${draft.id}": the printer plugin stops; it was not taken`)
     const bytes = renderJob(draft, this.#config).length
     const waiting = [...this.#state.jobs.values()].filter(({ progress }) => !isFinal(progress.phase))
     if (waiting.length >= MOST_WAITING || waiting.reduce((sum, { job }) => sum + job.bytes, bytes) > MOST_WAITING_BYTES)
@@ -130,6 +131,7 @@ export class Printer {
   outcome(id: string): Promise<Outcome> {
     const known = this.#state.jobs.get(id)
     if (known && isFinal(known.progress.phase) && (known.progress.announced || isMomentary(known.job))) return Promise.resolve(known)
+    if (this.#stopped) return Promise.reject(this.#stopping(id))
     return new Promise((resolve, reject) => this.#waiters.set(id, [...(this.#waiters.get(id) ?? []), { resolve, reject }]))
   }
 
@@ -164,12 +166,19 @@ export class Printer {
     this.#stopped = true
     this.#cancelWake()
     for (const finish of [...this.#probes]) finish()
-    for (const [id, waiters] of this.#waiters) {
-      const phase = this.#state.jobs.get(id)?.progress.phase
-      const fate = phase === 'queued' ? 'it stays queued and is printed after the restart' : 'its outcome is told after the restart'
-      for (const { reject } of waiters) reject(new Failure('stopping', `job "${id}": the printer plugin stops; ${fate}`))
-    }
+    for (const [id, waiters] of this.#waiters) for (const { reject } of waiters) reject(this.#stopping(id))
     await this.#wire?.close().catch(() => {})
+  }
+
+  #stopping(id: string): Failure {
+    const entry = this.#state.jobs.get(id)
+    const fate =
+      entry && isMomentary(entry.job)
+        ? 'it is not done later'
+        : (entry?.progress.phase ?? 'queued') === 'queued'
+          ? 'it stays queued and is printed after the restart'
+          : 'its outcome is told after the restart'
+    return new Failure('stopping', `job "${id}": the printer plugin stops; ${fate}`)
   }
 
   #feed(event: WithoutNow<PrintEvent>): void {

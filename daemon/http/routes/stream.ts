@@ -32,7 +32,7 @@ export function streamRoute(app: FastifyInstance, { hub }: RouteParts): void {
       },
     },
     async (request, reply) => {
-      hub.reserve()
+      hub.admit()
       // What the hooks put on the reply must reach the wire although the response is taken over.
       for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) reply.raw.setHeader(name, value)
       reply.hijack()
