@@ -122,7 +122,7 @@ t.test('a broker that only knows MQTT 3.1.1 is spoken to in that', async (t) => 
   for (let at = 0; at < 4; at++) {
     silent.step({ on: 'dropped', reason: 'connection closed', kind: 'early' })
     versions.push(silent.link.protocol)
-    silent.pass(60_000)
+    silent.pass((deadline(silent.link) ?? 0) - silent.now)
   }
   t.ok(versions.includes(4) && versions.includes(5), 'one that just hangs up gets both in turn')
 })
@@ -201,7 +201,7 @@ t.test('acks of another epoch, or of more than was ever sent, are ignored and to
 })
 
 t.test('an ack that came late does nothing; an HQ restored from a backup gets everything after it again', async (t) => {
-  const bench = new Bench(500, 300)
+  const bench = new Bench(500, 300, { drainAbove: 1e9 })
   bench.connect()
   bench.ack(400)
   bench.take()

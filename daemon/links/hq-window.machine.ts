@@ -184,7 +184,7 @@ export function pulled(
   w.unacknowledged += event.events
   w.publishes += 1
   w.progressAt ??= now + tuning.progressMs
-  if (w.sent <= w.drainTo) w.sendAt = Math.max(now, w.sendAt) + (event.events * 1000) / tuning.drainPerSecond
+  if (w.sent < w.drainTo) w.sendAt = Math.max(now, w.sendAt) + (event.events * 1000) / tuning.drainPerSecond
   effects.push({ do: 'publish', batch: event.batch })
 }
 
