@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto'
 import type { Sequence } from '../contract/event.ts'
 
-/** Everything from `first` to `last` is gone; `hash` (hex) is that of row `last`. */
+/** Everything from `first` to `last` is gone; `hash` is that of row `last`. */
 export interface Gap {
   first: Sequence
   last: Sequence
@@ -10,10 +10,10 @@ export interface Gap {
 }
 
 /** What row 1 is chained to. */
-export const genesis = (epoch: string): string => hash('sha256', epoch)
+export const genesis = (epoch: string): string => hash('sha256', epoch, 'base64url')
 
-/** SHA-256, hex, over the hex digits of the previous row's hash and the row's text. */
-export const link = (previous: string, text: string): string => hash('sha256', previous + text)
+/** SHA-256, base64url, over the previous row's hash (as text) and the event's text. */
+export const link = (previous: string, text: string): string => hash('sha256', previous + text, 'base64url')
 
 /** `gaps` with `dropped` added; what touches becomes one. Both are free of overlaps among themselves; the result is in order. */
 export function mergeGaps(gaps: readonly Gap[], dropped: readonly Gap[]): Gap[] {

@@ -6,6 +6,7 @@ import { Failure } from '../contract/errors.ts'
 import type { Sequence } from '../contract/event.ts'
 import { ChainCheck, type Gap, genesis } from './chain.ts'
 import { Connection, isCorrupt, SqlError, sqlCode } from './connection.ts'
+import { unpackRow } from './row.ts'
 import { APPLICATION_ID, createSchema, SCHEMA_VERSION, SPACE, SQL, SQLITE_MINIMUM, type Tuning, tune } from './schema.ts'
 
 /** Above this a full check would hold the start up for longer than a shop waits; the newest rows and the small tables are checked then. */
@@ -123,11 +124,12 @@ export async function checkChain(
   for (let more = true; more; ) {
     const broken = await turn(async () => {
       const gaps = await connection().all<Gap>(SQL.gapsAfter, check.sequence)
-      const rows = await connection().all<{ seq: number; hash: string; text: string }>(SQL.readChain, check.sequence, head, SLICE_ROWS)
+      const rows = await connection().all<{ seq: number; row: string }>(SQL.readChain, check.sequence, head, SLICE_ROWS)
       let next = 0
       for (const row of rows) {
         while (next < gaps.length && (gaps[next]?.first ?? 0) < row.seq) check.skip(gaps[next++] as Gap)
-        if (!check.row(row.seq, row.text, row.hash)) return row.seq
+        const parts = unpackRow(row.row)
+        if (!parts || !check.row(row.seq, parts.text, parts.hash)) return row.seq
       }
       more = rows.length === SLICE_ROWS
       if (!more) for (const gap of gaps.slice(next)) check.skip(gap)

@@ -22,6 +22,7 @@ import {
   retention,
   SLICE_ROWS,
 } from './retention.machine.ts'
+import { ROW_HASH, ROW_ORIGIN } from './row.ts'
 import { SPACE } from './schema.ts'
 import type { KeyRow, Store } from './store.ts'
 import type { Line, Writer } from './writer.ts'
@@ -239,7 +240,7 @@ export class Retention {
     const { store, writer } = this.#deps
     await this.#write([], [], async (db) => {
       const rows = await db.all<DropRow>(
-        'SELECT seq, lower(hex(hash)) AS hash FROM event WHERE seq <= ?1 ORDER BY seq LIMIT ?2',
+        `SELECT seq, ${ROW_HASH} AS hash FROM event WHERE seq <= ?1 ORDER BY seq LIMIT ?2`,
         upTo,
         SLICE_ROWS,
       )
@@ -252,8 +253,8 @@ export class Retention {
   async #dropBulk(effect: Extract<RetentionEffect, { do: 'drop-bulk' }>): Promise<void> {
     const { store, writer, log } = this.#deps
     const rows = await store.connection.all<DropRow>(
-      `SELECT seq, lower(hex(hash)) AS hash FROM event WHERE seq > ?1 AND seq <= ?2
-        AND origin IN (SELECT id FROM origin WHERE bulk = 1) ORDER BY seq LIMIT ?3`,
+      `SELECT seq, ${ROW_HASH} AS hash FROM event WHERE seq > ?1 AND seq <= ?2
+        AND ${ROW_ORIGIN} IN (SELECT id FROM origin WHERE bulk = 1) ORDER BY seq LIMIT ?3`,
       effect.after,
       effect.upTo,
       effect.rows,

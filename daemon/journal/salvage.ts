@@ -10,6 +10,7 @@ import type { JsonObject } from '../contract/json.ts'
 import { link } from './chain.ts'
 import type { Connection } from './connection.ts'
 import { moveAside, salvagedFile } from './file.ts'
+import { unpackRow } from './row.ts'
 import { CURSORS, SPACE, type Tuning } from './schema.ts'
 import { type KeyRow, type NewRow, Store } from './store.ts'
 
@@ -118,18 +119,17 @@ async function readKeys(db: Connection): Promise<KeyRow[]> {
 
 /** Steps over what cannot be read: smaller and smaller bites, then leaps, then larger bites again. */
 async function readEvents(db: Connection, acknowledged: Sequence): Promise<{ events: Found['events']; last: Sequence }> {
-  type Row = { seq: Sequence; origin: number; text: string }
+  type Row = { seq: Sequence; row: string }
   const bulk = new Set((await db.all<{ id: number }>('SELECT id FROM origin WHERE bulk = 1').catch(() => [])).map((row) => row.id))
   const events: Found['events'] = []
   let last = acknowledged
   let after = acknowledged
   for (let failures = 0, limit = CHUNK, leap = 1; failures < FAILURES; ) {
-    const rows = await db
-      .all<Row>('SELECT seq, origin, text FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2', after, limit)
-      .catch(() => undefined)
+    const rows = await db.all<Row>('SELECT seq, row FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2', after, limit).catch(() => undefined)
     if (rows) {
       for (const row of rows) {
-        if (readable(row.text, row.seq)) events.push({ seq: row.seq, text: row.text, bulk: bulk.has(row.origin) })
+        const parts = unpackRow(row.row)
+        if (parts && readable(parts.text, row.seq)) events.push({ seq: row.seq, text: parts.text, bulk: bulk.has(parts.origin) })
         last = row.seq
       }
       if (rows.length === 0) break
@@ -157,8 +157,7 @@ function isJson(text: string): boolean {
   }
 }
 
-function readable(text: unknown, sequence: Sequence): boolean {
-  if (typeof text !== 'string') return false
+function readable(text: string, sequence: Sequence): boolean {
   try {
     const event = JSON.parse(text) as CloudEvent
     return event.sequence === String(sequence) && event.type.startsWith(TYPE_PREFIX) && typeof event.source === 'string'

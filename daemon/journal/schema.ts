@@ -1,12 +1,13 @@
 /** What the journal file holds. Few indexes: each costs a page written per commit. */
 import { randomUUID } from 'node:crypto'
 import { type Connection, SqlError } from './connection.ts'
+import { ROW_HASH, ROW_ORIGIN, ROW_TEXT } from './row.ts'
 
 /** `shpw`, in the file's header: tells a journal from any other SQLite file. */
 export const APPLICATION_ID = 0x73687077
 export const SCHEMA_VERSION = 1
-/** `unhex()` came with 3.41. */
-export const SQLITE_MINIMUM = [3, 41, 0] as const
+/** `->>` and STRICT came with 3.38; the rest is the age at which nobody should still be. */
+export const SQLITE_MINIMUM = [3, 45, 0] as const
 
 export const PAGE_BYTES = 4_096
 
@@ -16,24 +17,26 @@ export const SPACE = 'journal'
 export const CURSORS = 'journal.cursor'
 
 /**
- * - event: the log. `hash` chains each row to the one before it.
+ * - event: the log, see row.ts.
  * - origin: plugin, device, event and kind once, instead of in each row.
  * - gap: rows that retention took; the hash of the last of them keeps the chain verifiable.
  * - kv: plugins' and the core's keys, the readers' positions, the journal's own notes. Values are JSON text.
  */
 const TABLES = `
-CREATE TABLE event (seq INTEGER PRIMARY KEY, origin INTEGER NOT NULL, hash BLOB NOT NULL, text TEXT NOT NULL) STRICT;
+CREATE TABLE event (seq INTEGER PRIMARY KEY, row TEXT NOT NULL) STRICT;
 CREATE TABLE origin (id INTEGER PRIMARY KEY, plugin TEXT NOT NULL, device TEXT NOT NULL, event TEXT NOT NULL, bulk INTEGER NOT NULL) STRICT;
-CREATE TABLE gap (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
+CREATE TABLE gap (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
 CREATE TABLE kv (space TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (space, key)) STRICT, WITHOUT ROWID;
+CREATE VIEW journal AS SELECT seq, plugin, device, event, bulk, ${ROW_TEXT} AS text, ${ROW_HASH} AS hash
+  FROM event JOIN origin ON id = ${ROW_ORIGIN};
 `
 
 export const SQL = {
   begin: 'BEGIN IMMEDIATE',
   commit: 'COMMIT',
   rollback: 'ROLLBACK',
-  /** ?1: `[[seq, origin, hash, text], …]` */
-  addEvents: 'INSERT INTO event SELECT value->>0, value->>1, unhex(value->>2), value->>3 FROM json_each(?1)',
+  /** ?1: `[row, …]`, ?2: sequence of the first. */
+  addEvents: 'INSERT INTO event SELECT ?2 + key, value FROM json_each(?1)',
   /** ?1: `[[id, plugin, device, event, bulk], …]` */
   addOrigins: 'INSERT OR IGNORE INTO origin SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?1)',
   /** ?1: `[[space, key, value], …]` */
@@ -41,16 +44,16 @@ export const SQL = {
   /** ?1: `[[space, key], …]` */
   deleteKeys: 'DELETE FROM kv WHERE (space, key) IN (SELECT value->>0, value->>1 FROM json_each(?1))',
   /** ?1: `[[first, last, hash], …]` */
-  addGaps: 'INSERT INTO gap SELECT value->>0, value->>1, unhex(value->>2) FROM json_each(?1)',
+  addGaps: 'INSERT INTO gap SELECT value->>0, value->>1, value->>2 FROM json_each(?1)',
   getKey: 'SELECT value FROM kv WHERE space = ?1 AND key = ?2',
   listKeys: 'SELECT key, value FROM kv WHERE space = ?1 AND key >= ?2 AND key < ?3 ORDER BY key',
   listSpace: 'SELECT key, value FROM kv WHERE space = ?1 ORDER BY key',
   /** One row with one JSON text: a fifth of the cost of as many rows through N-API. */
-  readEvents: `SELECT json_group_array(json_array(seq, origin, text)) AS rows FROM
-    (SELECT seq, origin, text FROM event WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)`,
-  readChain: 'SELECT seq, lower(hex(hash)) AS hash, text FROM event WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3',
-  rowFrom: 'SELECT seq, lower(hex(hash)) AS hash FROM event WHERE seq >= ?1 ORDER BY seq LIMIT 1',
-  gapsAfter: 'SELECT first, last, lower(hex(hash)) AS hash FROM gap WHERE last > ?1 ORDER BY first',
+  readEvents: `SELECT json_group_array(json_array(seq, row)) AS rows FROM
+    (SELECT seq, row FROM event WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)`,
+  readChain: 'SELECT seq, row FROM event WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3',
+  rowFrom: `SELECT seq, ${ROW_HASH} AS hash FROM event WHERE seq >= ?1 ORDER BY seq LIMIT 1`,
+  gapsAfter: 'SELECT first, last, hash FROM gap WHERE last > ?1 ORDER BY first',
 } as const
 
 /** Makes an empty file a journal, in one transaction: a file has all of it or nothing. */

@@ -6,6 +6,7 @@ import { type Gap, genesis, mergeGaps } from './chain.ts'
 import { type Connection, SqlError } from './connection.ts'
 import { type Origin, type OriginRow, Origins } from './envelope.ts'
 import { openFile, rewriteWal } from './file.ts'
+import { packRow, ROW_HASH, unpackRow } from './row.ts'
 import { SPACE, SQL, type Tuning } from './schema.ts'
 
 export interface KeyRow {
@@ -19,7 +20,6 @@ export interface NewRow {
   sequence: Sequence
   origin: Origin
   text: string
-  /** Hex. */
   hash: string
 }
 
@@ -80,8 +80,8 @@ export class Store {
     if (epoch === undefined) throw new SqlError('SQLITE_CORRUPT', 'the journal has no epoch')
     this.epoch = JSON.parse(epoch) as string
     this.origins.load(await db.all<OriginRow>('SELECT id, plugin, device, event, bulk FROM origin ORDER BY id'))
-    const [last] = await db.all<{ seq: number; hash: string }>('SELECT seq, lower(hex(hash)) AS hash FROM event ORDER BY seq DESC LIMIT 1')
-    const [gap] = await db.all<{ last: number; hash: string }>('SELECT last, lower(hex(hash)) AS hash FROM gap ORDER BY first DESC LIMIT 1')
+    const [last] = await db.all<{ seq: number; hash: string }>(`SELECT seq, ${ROW_HASH} AS hash FROM event ORDER BY seq DESC LIMIT 1`)
+    const [gap] = await db.all<{ last: number; hash: string }>('SELECT last, hash FROM gap ORDER BY first DESC LIMIT 1')
     const top = last && (!gap || last.seq > gap.last) ? { sequence: last.seq, hash: last.hash } : undefined
     this.head = top?.sequence ?? gap?.last ?? 0
     this.hash = top?.hash ?? gap?.hash ?? genesis(this.epoch)
@@ -129,7 +129,7 @@ export class Store {
       const rows = [...fresh].map((one) => [one.id, one.plugin, one.device, one.event, one.bulk ? 1 : 0])
       await db.run(SQL.addOrigins, JSON.stringify(rows))
     }
-    if (batch.rows.length > 0) await db.run(SQL.addEvents, eventRows(batch.rows))
+    if (batch.rows.length > 0) await db.run(SQL.addEvents, eventRows(batch.rows), batch.rows[0]?.sequence ?? 0)
     await this.#writeKeys(batch.keys)
     await batch.also?.(db)
     if (!alone) await db.run(SQL.commit)
@@ -152,7 +152,7 @@ export class Store {
   async contains(batch: Batch): Promise<boolean> {
     const last = batch.rows.at(-1)
     if (last) {
-      const found = await this.connection.value('SELECT lower(hex(hash)) FROM event WHERE seq = ?1', last.sequence)
+      const found = await this.connection.value(`SELECT ${ROW_HASH} FROM event WHERE seq = ?1`, last.sequence)
       return found === last.hash
     }
     if (batch.keys.length === 0) return false
@@ -164,11 +164,12 @@ export class Store {
 
   async read(after: Sequence, limit: number): Promise<StoredEvent[]> {
     const text = await this.connection.value(SQL.readEvents, after, this.head, limit)
-    const rows = JSON.parse(String(text)) as [number, number, string][]
-    return rows.map(([sequence, id, body]) => {
-      const origin = this.origins.get(id)
-      if (!origin) throw new SqlError('SQLITE_CORRUPT', `event ${sequence} has the unknown origin ${id}`)
-      return stored(origin, sequence, body)
+    const rows = JSON.parse(String(text)) as [number, string][]
+    return rows.map(([sequence, row]) => {
+      const parts = unpackRow(row)
+      const origin = parts && this.origins.get(parts.origin)
+      if (!origin) throw new SqlError('SQLITE_CORRUPT', `event ${sequence} is not readable`)
+      return stored(origin, sequence, parts.text)
     })
   }
 
@@ -195,7 +196,7 @@ export class Store {
       rows.map((row) => ({ first: row.seq, last: row.seq, hash: row.hash })),
     )
     const near = await db.all<Gap>(
-      'SELECT first, last, lower(hex(hash)) AS hash FROM gap WHERE last >= ?1 AND first <= ?2 ORDER BY first',
+      'SELECT first, last, hash FROM gap WHERE last >= ?1 AND first <= ?2 ORDER BY first',
       first.seq - 1,
       last.seq + 1,
     )
@@ -216,8 +217,6 @@ export class Store {
 
 function eventRows(rows: readonly NewRow[]): string {
   let text = '['
-  for (const row of rows) {
-    text += `${text.length > 1 ? ',' : ''}[${row.sequence},${row.origin.id},"${row.hash}",${JSON.stringify(row.text)}]`
-  }
+  for (const row of rows) text += (text.length > 1 ? ',' : '') + JSON.stringify(packRow(row.hash, row.origin.id, row.text))
   return `${text}]`
 }

@@ -1,6 +1,6 @@
 /** The link's decisions, one by one, on a clock of the test's own. */
 import t from 'tap'
-import { deadline, LINK_TUNING, type LinkEffect, type LinkEvent, linkMachine, type LinkTuning, newLink } from './hq-link.machine.ts'
+import { deadline, LINK_TUNING, type LinkEffect, type LinkEvent, type LinkTuning, linkMachine, newLink } from './hq-link.machine.ts'
 import { newOutbox, outboxMachine } from './hq-outbox.machine.ts'
 
 type Input = LinkEvent extends infer One ? (One extends LinkEvent ? Omit<One, 'now' | 'random'> : never) : never

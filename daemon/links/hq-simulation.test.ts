@@ -7,33 +7,36 @@ const ONE = process.env.SHOPWIRE_SEED
 
 if (SEEDS > 200) t.setTimeout(0)
 
-t.test('whatever network, broker and crashes do to a shop’s day, HQ ends up with all of it, and nothing goes before HQ has it', async (t) => {
-  const seen: Record<string, number> = {}
-  const from = ONE === undefined ? 1 : Number(ONE)
-  const to = ONE === undefined ? SEEDS : from
-  const failed: string[] = []
-  for (let seed = from; seed <= to; seed++) {
-    const outcome = simulate(seed)
-    if (outcome.violation !== undefined) failed.push(`seed ${seed}: ${outcome.violation}`)
-    for (const [what, count] of Object.entries(outcome.seen)) seen[what] = (seen[what] ?? 0) + count
-  }
-  t.same(failed, [])
-  if (ONE !== undefined) return
-  for (const rare of [
-    'connections lost',
-    'gateway crashes',
-    'sink crashes',
-    'holes told',
-    'gaps asked for',
-    'no-progress',
-    'ack-of-another-epoch',
-    'forget',
-    'halfOpen',
-    'twice',
-    'late',
-  ])
-    t.ok((seen[rare] ?? 0) > 0, `reached: ${rare}`)
-})
+t.test(
+  'whatever network, broker and crashes do to a shop’s day, HQ ends up with all of it, and nothing goes before HQ has it',
+  async (t) => {
+    const seen: Record<string, number> = {}
+    const from = ONE === undefined ? 1 : Number(ONE)
+    const to = ONE === undefined ? SEEDS : from
+    const failed: string[] = []
+    for (let seed = from; seed <= to; seed++) {
+      const outcome = simulate(seed)
+      if (outcome.violation !== undefined) failed.push(`seed ${seed}: ${outcome.violation}`)
+      for (const [what, count] of Object.entries(outcome.seen)) seen[what] = (seen[what] ?? 0) + count
+    }
+    t.same(failed, [])
+    if (ONE !== undefined) return
+    for (const rare of [
+      'connections lost',
+      'gateway crashes',
+      'sink crashes',
+      'holes told',
+      'gaps asked for',
+      'no-progress',
+      'ack-of-another-epoch',
+      'forget',
+      'halfOpen',
+      'twice',
+      'late',
+    ])
+      t.ok((seen[rare] ?? 0) > 0, `reached: ${rare}`)
+  },
+)
 
 t.test('a seed replays exactly', async (t) => {
   for (const seed of [3, 17, 42]) t.equal(simulate(seed).trace, simulate(seed).trace)

@@ -3,11 +3,26 @@
  * step. A seed replays exactly. Randomness is keyed by what it decides about, so muting one fault leaves the others as they were.
  */
 import { type Coverage, cover, NOTHING } from '../../hq/sink/coverage.machine.ts'
-import { newSink, deadline as sinkDeadline, type SinkEffect, type SinkEvent, sinkMachine, type SinkState } from '../../hq/sink/sink.machine.ts'
+import {
+  newSink,
+  type SinkEffect,
+  type SinkEvent,
+  type SinkState,
+  deadline as sinkDeadline,
+  sinkMachine,
+} from '../../hq/sink/sink.machine.ts'
 import type { DownAck } from '../contract/uplink.ts'
 import type { StoredEvent } from '../journal/api.ts'
 import { type Batch, toBatch } from './hq-batch.ts'
-import { deadline as linkDeadline, LINK_TUNING, type LinkEffect, type LinkEvent, linkMachine, type LinkState, newLink } from './hq-link.machine.ts'
+import {
+  LINK_TUNING,
+  type LinkEffect,
+  type LinkEvent,
+  type LinkState,
+  deadline as linkDeadline,
+  linkMachine,
+  newLink,
+} from './hq-link.machine.ts'
 
 /** Defects put in on purpose: a simulator that does not catch them proves nothing. */
 export type Bug = 'trim-on-puback' | 'ack-before-store' | 'no-resend' | 'no-sync-answer'
@@ -47,7 +62,10 @@ class World {
   readonly gateway: Gateway
   readonly sink: SinkSide
   /** Of this seed: how often what goes wrong. */
-  readonly rates: Record<'cut' | 'halfOpen' | 'forget' | 'twice' | 'late' | 'loseAck' | 'wrongEpoch' | 'crash' | 'sinkCrash' | 'drop' | 'refuse', number>
+  readonly rates: Record<
+    'cut' | 'halfOpen' | 'forget' | 'twice' | 'late' | 'loseAck' | 'wrongEpoch' | 'crash' | 'sinkCrash' | 'drop' | 'refuse',
+    number
+  >
 
   constructor(seed: number, bug: Bug | undefined) {
     this.seed = seed
@@ -529,7 +547,8 @@ class SinkSide {
   #check(): void {
     const { watermark } = this.coverage
     for (let sequence = Math.max(1, watermark - 300); sequence <= watermark; sequence++)
-      if (!this.rows.has(sequence) && !this.world.gateway.dropped.has(sequence)) throw new Violation(`the watermark ${watermark} passed ${sequence}`)
+      if (!this.rows.has(sequence) && !this.world.gateway.dropped.has(sequence))
+        throw new Violation(`the watermark ${watermark} passed ${sequence}`)
   }
 
   #feed(event: SinkInput): void {
