@@ -1,4 +1,5 @@
 /** The journal: durable events in a gapless order, and the small durable facts that go with them. */
+import { rm } from 'node:fs/promises'
 import { iso } from '../clock.ts'
 import { asFailure, Failure } from '../contract/errors.ts'
 import type { ClockState, Sequence } from '../contract/event.ts'
@@ -10,7 +11,7 @@ import { Ballast, freeBytes } from './ballast.ts'
 import { isCorrupt } from './connection.ts'
 import { Cursors } from './cursors.ts'
 import { storable } from './envelope.ts'
-import { checkChain, checkContent, openFailure, prepareDirectory, size, wasUnclean } from './file.ts'
+import { checkChain, checkContent, openFailure, prepareDirectory, salvagedFile, size, wasUnclean } from './file.ts'
 import { type GroupingEffect, type GroupingState, grouping, newGrouping } from './grouping.machine.ts'
 import { Lane } from './lane.ts'
 import { droppedLine, Retention } from './retention.ts'
@@ -66,6 +67,8 @@ export async function openJournal(options: JournalOptions): Promise<LimitedJourn
       await store.open(true)
       if (unclean) await checkContent(store.connection, file)
       await store.load()
+      // Left by a start that was cut off while it saved what it could.
+      await rm(salvagedFile(file), { force: true })
     } catch (error) {
       if (!isCorrupt(error)) throw error
       const because = error instanceof Error ? error.message : String(error)
@@ -412,7 +415,7 @@ class SqliteJournal implements LimitedJournal {
     this.#retention.stop()
     this.#cancelGroup()
     this.#cancelCursors?.()
-    if (this.#writer.unsettled) this.#writer.stop()
+    this.#writer.stop()
     // Bulk that still waits for company does not wait any more.
     while (this.#waiting.length > 0 || this.#grouping.busy) {
       this.#act(grouping.step(this.#grouping, { type: 'timer', mono: Number.MAX_SAFE_INTEGER }))

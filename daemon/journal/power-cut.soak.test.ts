@@ -9,7 +9,7 @@ import { cutPower, record } from './testing/power-cut.ts'
 const committer = fileURLToPath(new URL('testing/committer.ts', import.meta.url))
 const seed = Number(process.env.SEED ?? 1)
 
-t.setTimeout(20 * 60_000)
+t.setTimeout(30 * 60_000)
 
 async function run(dir: string, powerSafeOverwrite: boolean, cuts: number): Promise<string[]> {
   mkdirSync(dir, { recursive: true })

@@ -55,6 +55,7 @@ export class TailCache {
 
 /** As many of the first events as fit, one at least. */
 export function withinBytes(events: StoredEvent[], bytes: number): StoredEvent[] {
+  if (bytes === Number.POSITIVE_INFINITY) return events
   let used = 0
   for (let index = 0; index < events.length; index += 1) {
     used += Buffer.byteLength(events[index]?.text ?? '')

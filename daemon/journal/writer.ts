@@ -61,7 +61,7 @@ export class Writer {
     return () => this.#followers.delete(listener)
   }
 
-  /** Gives up on a file that cannot be opened. */
+  /** From now on a file that cannot be opened again is given up instead of tried on. */
   stop(): void {
     this.#closing.abort()
   }

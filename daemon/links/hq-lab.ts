@@ -2,6 +2,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import type { IClientOptions } from 'mqtt'
 import type { Test } from 'tap'
 import { Sink } from '../../hq/sink/sink.ts'
 import { openSqliteStore } from '../../hq/sink/sqlite-store.ts'
@@ -38,6 +39,8 @@ export class HqLab {
   /** How often each command really ran. */
   readonly ran = new Map<string, number>()
   reported: UpReported | undefined
+  /** What a command waits for before it is done. */
+  beforeDone: Promise<void> | undefined
   link: HqLink | undefined
   port = 0
   #broker: ChildProcess | undefined
@@ -74,8 +77,8 @@ export class HqLab {
   }
 
   /** An HQ with fault switches, on the real broker. */
-  async fakeHq(): Promise<FakeHq> {
-    const client = await this.floor.mqtt(this.port)
+  async fakeHq(options: IClientOptions = {}): Promise<FakeHq> {
+    const client = await this.floor.mqtt(this.port, options)
     const fake = new FakeHq((topic, payload) => void client.publish(topic, payload))
     client.on('message', (topic, payload) => fake.receive(topic, payload))
     await client.subscribeAsync('shopwire/v1/+/up/#', { qos: 1 })
@@ -112,6 +115,7 @@ export class HqLab {
       this.ran.set(id, (this.ran.get(id) ?? 0) + 1)
       progress({ id, status: 'accepted' })
       progress({ id, status: 'running' })
+      await this.beforeDone
       return { id, status: 'done', result: { printed: true } }
     }
     const result = this.#results.get(id) ?? run()

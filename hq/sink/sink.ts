@@ -74,6 +74,8 @@ export class Sink {
   /** State messages are looked at one after the other: the store may have to be asked for the one before. */
   #order: Promise<void> = Promise.resolve()
   #reason = ''
+  /** Why it is away, as it was told. */
+  #away = ''
 
   constructor(options: SinkOptions) {
     this.#options = options
@@ -100,8 +102,11 @@ export class Sink {
       this.#reason = error.message || String((error as NodeJS.ErrnoException).code ?? error.name)
     })
     client.on('close', () => {
-      if (!this.#stopping.signal.aborted) log.warn({ url, reason: this.#reason || 'connection closed' }, 'the broker is away')
       this.#status.connected = false
+      const reason = this.#reason || 'connection closed'
+      if (this.#stopping.signal.aborted || reason === this.#away) return
+      this.#away = reason
+      log.warn({ url, reason }, 'the broker is away; trying again until it is back')
     })
     return new Promise((resolve) => {
       client.on('connect', () => {
@@ -111,10 +116,13 @@ export class Sink {
         client.subscribe(topics, { qos: 1 }, (error, granted) => {
           if (error || granted?.some(({ qos }) => qos >= 0x80)) {
             this.#reason = 'the broker denies the subscription'
-            return void client.reconnect()
+            // Closes, and is tried again after the usual pause.
+            client.stream.destroy()
+            return
           }
           this.#status.connected = true
           this.#reason = ''
+          this.#away = ''
           log.info({ url }, 'listening to gateways')
           this.#announce().catch((failed: unknown) => log.error({ error: asFailure(failed).message }, 'the store cannot be read'))
           resolve()
