@@ -2,7 +2,7 @@
 import { pathToFileURL } from 'node:url'
 import sqlite3 from 'sqlite3'
 
-export type Param = string | number | null
+export type Param = string | number | Buffer | null
 
 /** What SQLite answered; `code` is its name, e.g. `SQLITE_FULL`. */
 export class SqlError extends Error {

@@ -9,8 +9,6 @@ export const SCHEMA_VERSION = 1
 /** `->>` and STRICT came with 3.38; the rest is the age at which nobody should still be. */
 export const SQLITE_MINIMUM = [3, 45, 0] as const
 
-export const PAGE_BYTES = 4_096
-
 /** The journal's own keys; no plugin's space has this name. */
 export const SPACE = 'journal'
 /** Positions of the readers. */
@@ -31,12 +29,18 @@ CREATE VIEW journal AS SELECT seq, plugin, device, event, bulk, ${ROW_TEXT} AS t
   FROM event JOIN origin ON id = ${ROW_ORIGIN};
 `
 
+/** 64 MiB: more than a commit may carry. Its square is below 2^53. */
+export const PLACE_LENGTH = 2 ** 26
+
 export const SQL = {
   begin: 'BEGIN IMMEDIATE',
   commit: 'COMMIT',
   rollback: 'ROLLBACK',
-  /** ?1: `[row, …]`, ?2: sequence of the first. */
-  addEvents: 'INSERT INTO event SELECT ?2 + key, value FROM json_each(?1)',
+  /**
+   * ?1: where each row lies in ?3, `[offset * PLACE_LENGTH + bytes, …]`; ?2: sequence of the first; ?3: the rows, end to
+   * end, as bytes. Rows inside the JSON would be quoted here and unquoted there: that took half as much CPU again.
+   */
+  addEvents: `INSERT INTO event SELECT ?2 + key, CAST(substr(?3, value / ${PLACE_LENGTH}, value % ${PLACE_LENGTH}) AS TEXT) FROM json_each(?1)`,
   /** ?1: `[[id, plugin, device, event, bulk], …]` */
   addOrigins: 'INSERT OR IGNORE INTO origin SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?1)',
   /** ?1: `[[space, key, value], …]` */

@@ -7,7 +7,7 @@ import { type Connection, SqlError } from './connection.ts'
 import { type Origin, type OriginRow, Origins } from './envelope.ts'
 import { openFile, rewriteWal } from './file.ts'
 import { packRow, ROW_HASH, unpackRow } from './row.ts'
-import { SPACE, SQL, type Tuning } from './schema.ts'
+import { PLACE_LENGTH, SPACE, SQL, type Tuning } from './schema.ts'
 
 export interface KeyRow {
   space: string
@@ -129,7 +129,10 @@ export class Store {
       const rows = [...fresh].map((one) => [one.id, one.plugin, one.device, one.event, one.bulk ? 1 : 0])
       await db.run(SQL.addOrigins, JSON.stringify(rows))
     }
-    if (batch.rows.length > 0) await db.run(SQL.addEvents, eventRows(batch.rows), batch.rows[0]?.sequence ?? 0)
+    if (batch.rows.length > 0) {
+      const { places, rows } = layOut(batch.rows)
+      await db.run(SQL.addEvents, places, batch.rows[0]?.sequence ?? 0, rows)
+    }
     await this.#writeKeys(batch.keys)
     await batch.also?.(db)
     if (!alone) await db.run(SQL.commit)
@@ -215,8 +218,19 @@ export class Store {
   }
 }
 
-function eventRows(rows: readonly NewRow[]): string {
-  let text = '['
-  for (const row of rows) text += (text.length > 1 ? ',' : '') + JSON.stringify(packRow(row.hash, row.origin.id, row.text))
-  return `${text}]`
+/** See `SQL.addEvents`. */
+function layOut(rows: readonly NewRow[]): { places: string; rows: Buffer } {
+  const texts: string[] = []
+  let places = '['
+  // SQLite counts from 1.
+  let offset = 1
+  for (const row of rows) {
+    const text = packRow(row.hash, row.origin.id, row.text)
+    const length = Buffer.byteLength(text)
+    if (offset > 1) places += ','
+    places += offset * PLACE_LENGTH + length
+    offset += length
+    texts.push(text)
+  }
+  return { places: `${places}]`, rows: Buffer.from(texts.join('')) }
 }

@@ -9,6 +9,7 @@ import { Database } from './sqlite.ts'
 import type { Batch, Conflict, SaveResult, SinkStore, Stream, View } from './store.ts'
 
 const SCHEMA = `
+  PRAGMA page_size = 16384;
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = FULL;
   PRAGMA busy_timeout = 10000;
