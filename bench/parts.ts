@@ -11,7 +11,7 @@ export const root = resolve(import.meta.dirname, '..')
 export const shopwire = join(root, 'dist', 'shopwire.cjs')
 
 /** The flags the systemd unit gives the daemon. */
-export const NODE_FLAGS = ['--max-semi-space-size=1', '--v8-pool-size=1']
+export const NODE_FLAGS = ['--max-semi-space-size=32', '--v8-pool-size=1']
 export const MALLOC = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '65536', MALLOC_MMAP_THRESHOLD_: '65536' }
 
 export async function freePort(): Promise<number> {

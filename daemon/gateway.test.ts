@@ -51,7 +51,10 @@ async function shop(t: Test, extra: JsonObject = {}, env: NodeJS.ProcessEnv = {}
 const status = (gateway: GatewayProcess): Promise<Status> => gateway.client.get<Status>('/api/v1/status')
 
 async function online(gateway: GatewayProcess, device: string): Promise<void> {
-  await until(async () => (await status(gateway)).devices.some((one) => `${one.plugin}/${one.device}` === device && one.state === 'online'), `${device} to be online`)
+  await until(
+    async () => (await status(gateway)).devices.some((one) => `${one.plugin}/${one.device}` === device && one.state === 'online'),
+    `${device} to be online`,
+  )
 }
 
 t.test('one sale: the till hears the scan, has a receipt printed, and HQ gets the whole story', async (t) => {
@@ -69,7 +72,12 @@ t.test('one sale: the till hears the scan, has a receipt printed, and HQ gets th
   await scan('6901234567892', '134567890123456789')
   const scans = () => heard.filter(({ topic }) => topic === 'shop/scanner/till-1/scan').map(({ body }) => body as unknown as CloudEvent)
   await until(() => scans().length === 2, 'both scans')
-  t.match(scans()[0], { type: 'shopwire.scanner.scan', source: '/shop-001/scanner/till-1', store: '0001', data: { kind: 'product', gtin: '06901234567892' } })
+  t.match(scans()[0], {
+    type: 'shopwire.scanner.scan',
+    source: '/shop-001/scanner/till-1',
+    store: '0001',
+    data: { kind: 'product', gtin: '06901234567892' },
+  })
   t.match(scans()[1], { data: { kind: 'pay', code: '13************6789' } }, 'the pay code is masked')
 
   till.publish('shop/printer/receipt/cmd/print', '{"id":"r-1","args":{"receipt":"# Thank you\\n合计 | ¥12.50"}}', { qos: 1 })
@@ -80,11 +88,15 @@ t.test('one sale: the till hears the scan, has a receipt printed, and HQ gets th
 
   // The till asks again after a lost answer: the same result, no second receipt.
   till.publish('shop/printer/receipt/cmd/print', '{"id":"r-1","args":{"receipt":"# Thank you\\n合计 | ¥12.50"}}', { qos: 1 })
-  await until(() => heard.filter(({ topic, body }) => topic === 'shop/printer/receipt/result' && body.status === 'done').length === 2, 'the repeated answer')
+  await until(
+    () => heard.filter(({ topic, body }) => topic === 'shop/printer/receipt/result' && body.status === 'done').length === 2,
+    'the repeated answer',
+  )
   t.equal(heard.filter(({ topic }) => topic === 'shop/printer/receipt/printed').length, 1)
 
   await until(async () => (await status(gateway)).links.find((link) => link.name === 'hq')?.backlog === 0, 'HQ to have it all')
-  const journal = readFileSync(join(gateway.dataDir, 'journal.db'), 'latin1') + readFileSync(join(gateway.dataDir, 'journal.db-wal'), 'latin1')
+  const journal =
+    readFileSync(join(gateway.dataDir, 'journal.db'), 'latin1') + readFileSync(join(gateway.dataDir, 'journal.db-wal'), 'latin1')
   t.notMatch(journal, /134567890123456789/, 'the pay code is nowhere on the disk')
   t.notMatch(gateway.child?.output ?? '', /134567890123456789/, 'nor in the log')
 })
@@ -124,16 +136,29 @@ t.test('one device changes in the config file: it alone is restarted', async (t)
   gateway.child?.kill('SIGHUP')
   await until(async () => (await status(gateway)).devices.length === 3, 'the new device')
   const after = await status(gateway)
-  t.match(after.devices.find((one) => one.device === 'till-2'), { state: 'offline' })
-  t.equal(after.devices.find((one) => one.device === 'till-1')?.since, before.find((one) => one.device === 'till-1')?.since, 'the other scanner was left alone')
-  t.same(after.plugins.map((one) => one.restarts), [0, 0])
+  t.match(
+    after.devices.find((one) => one.device === 'till-2'),
+    { state: 'offline' },
+  )
+  t.equal(
+    after.devices.find((one) => one.device === 'till-1')?.since,
+    before.find((one) => one.device === 'till-1')?.since,
+    'the other scanner was left alone',
+  )
+  t.same(
+    after.plugins.map((one) => one.restarts),
+    [0, 0],
+  )
 
   config.plugins.scanner.devices['till-1'].baudrate = 9600
   gateway.write(config)
   gateway.child?.kill('SIGHUP')
   await until(() => /baudrate: is not known here/.test(gateway.child?.output ?? ''), 'the problem in the log')
   t.equal((await status(gateway)).devices.length, 3, 'a broken file changes nothing')
-  t.match(await floor.cli(['check', '--config', gateway.configFile]), { code: 1, output: /plugins\.scanner\.devices\.till-1\.baudrate: is not known here/ })
+  t.match(await floor.cli(['check', '--config', gateway.configFile]), {
+    code: 1,
+    output: /plugins\.scanner\.devices\.till-1\.baudrate: is not known here/,
+  })
 })
 
 t.test('a shop that was not told its HQ wrong: a bad config does not start, each problem on its line', async (t) => {
@@ -161,49 +186,72 @@ t.test('a third-party plugin is dropped into the folder while the shop runs, and
     writeFileSync(join(dir, folder, 'plugin.mjs'), code)
     writeFileSync(join(dir, folder, 'plugin.json'), JSON.stringify(manifest))
   }
-  drop('bell', { name: 'bell', version: '1.0.0', api: '1', entry: 'plugin.mjs', commands: { ring: { repeatable: true } } }, 'export default async () => ({ handle: async () => "ding", stop: async () => {} })')
+  drop(
+    'bell',
+    { name: 'bell', version: '1.0.0', api: '1', entry: 'plugin.mjs', commands: { ring: { repeatable: true } } },
+    'export default async () => ({ handle: async () => "ding", stop: async () => {} })',
+  )
   drop('evil', { name: '../evil', version: '1.0.0', api: '1', entry: '../../x.mjs' }, '')
   drop('future', { name: 'future', version: '1.0.0', api: '9', entry: 'plugin.mjs' }, '')
   await until(async () => (await status(gateway)).plugins.some((one) => one.name === 'bell' && one.status === 'running'), 'the bell')
   t.match(await floor.cli(['cmd', 'bell', '-', 'ring', '--config', gateway.configFile]), { code: 0, output: /ding/ })
-  await until(() => /plugin-api-unsupported/.test(gateway.child?.output ?? '') && /plugin-(path-unsafe|manifest-invalid)/.test(gateway.child?.output ?? ''), 'both refusals in the log')
+  await until(
+    () =>
+      /plugin-api-unsupported/.test(gateway.child?.output ?? '') &&
+      /plugin-(path-unsafe|manifest-invalid)/.test(gateway.child?.output ?? ''),
+    'both refusals in the log',
+  )
   t.equal((await status(gateway)).plugins.length, 1)
-  t.match(await floor.cli(['plugin', 'load', join(dir, 'future'), '--config', gateway.configFile]), { code: 1, output: /plugin-api-unsupported/ })
+  t.match(await floor.cli(['plugin', 'load', join(dir, 'future'), '--config', gateway.configFile]), {
+    code: 1,
+    output: /plugin-api-unsupported/,
+  })
 })
 
 t.test('a box without a clock boots in 1970: events keep their order and say that the time is not to be trusted', async (t) => {
   const { gateway, scan } = await shop(t, {}, { DONT_FAKE_MONOTONIC: '1' }, ['faketime', '1970-01-02 00:00:00'])
   await scan('6901234567892', '6901234567885')
-  const events = async () => (await gateway.client.get<{ events: CloudEvent[] }>('/api/v1/events?since=0&limit=100&type=shopwire.scanner.scan')).events
+  const events = async () =>
+    (await gateway.client.get<{ events: CloudEvent[] }>('/api/v1/events?since=0&limit=100&type=shopwire.scanner.scan')).events
   await until(async () => (await events()).length === 2, 'the scans')
   for (const event of await events()) t.match(event, { clock: 'unsynced', time: /^1970-01-0/ })
 })
 
-t.test('10 MB of garbage and half a character on the scanner line, an oversized message and broken JSON on the broker: one answer each, the shop goes on', async (t) => {
-  const { floor, gateway, scan } = await shop(t)
-  await scan('6901234567892')
-  const till = await floor.mqtt(gateway.lanPort)
-  const heard: { topic: string; body: string }[] = []
-  till.on('message', (topic, payload) => heard.push({ topic, body: payload.toString() }))
-  await till.subscribeAsync('shop/#', { qos: 1 })
+t.test(
+  '10 MB of garbage and half a character on the scanner line, an oversized message and broken JSON on the broker: one answer each, the shop goes on',
+  async (t) => {
+    const { floor, gateway, scan } = await shop(t)
+    await scan('6901234567892')
+    const till = await floor.mqtt(gateway.lanPort)
+    const heard: { topic: string; body: string }[] = []
+    till.on('message', (topic, payload) => heard.push({ topic, body: payload.toString() }))
+    await till.subscribeAsync('shop/#', { qos: 1 })
 
-  till.publish('shop/printer/receipt/cmd/print', '{"id":"r-1","args":', { qos: 1 })
-  await until(() => heard.some(({ topic, body }) => topic === 'shop/printer/receipt/result' && /payload-malformed/.test(body)), 'the answer to broken JSON')
-  const rude = await floor.mqtt(gateway.lanPort)
-  let cut = false
-  rude.on('close', () => (cut = true))
-  rude.publish('shop/printer/receipt/cmd/print', Buffer.alloc(2 ** 21, 'x'), { qos: 0 })
-  await until(() => cut, 'the oversized publisher to be cut off')
+    till.publish('shop/printer/receipt/cmd/print', '{"id":"r-1","args":', { qos: 1 })
+    await until(
+      () => heard.some(({ topic, body }) => topic === 'shop/printer/receipt/result' && /payload-malformed/.test(body)),
+      'the answer to broken JSON',
+    )
+    const rude = await floor.mqtt(gateway.lanPort)
+    let cut = false
+    rude.on('close', () => (cut = true))
+    rude.publish('shop/printer/receipt/cmd/print', Buffer.alloc(2 ** 21, 'x'), { qos: 0 })
+    await until(() => cut, 'the oversized publisher to be cut off')
 
-  const garbage = Buffer.alloc(10 * 2 ** 20, 0xe4)
-  await scan(garbage.toString('latin1'))
-  await scan('', '6901234567885')
-  await until(() => heard.some(({ topic, body }) => topic === 'shop/scanner/till-1/scan' && body.includes('06901234567885')), 'the scan after the garbage', 120_000)
-  t.ok(till.connected, 'the other till was not disturbed')
-  t.equal((await status(gateway)).plugins.find((one) => one.name === 'scanner')?.restarts, 0)
-  const bytes = heard.filter(({ topic }) => topic === 'shop/scanner/till-1/scan').reduce((sum, { body }) => sum + body.length, 0)
-  t.ok(bytes < 100_000, 'garbage does not become a flood of events')
-})
+    const garbage = Buffer.alloc(10 * 2 ** 20, 0xe4)
+    await scan(garbage.toString('latin1'))
+    await scan('', '6901234567885')
+    await until(
+      () => heard.some(({ topic, body }) => topic === 'shop/scanner/till-1/scan' && body.includes('06901234567885')),
+      'the scan after the garbage',
+      120_000,
+    )
+    t.ok(till.connected, 'the other till was not disturbed')
+    t.equal((await status(gateway)).plugins.find((one) => one.name === 'scanner')?.restarts, 0)
+    const bytes = heard.filter(({ topic }) => topic === 'shop/scanner/till-1/scan').reduce((sum, { body }) => sum + body.length, 0)
+    t.ok(bytes < 100_000, 'garbage does not become a flood of events')
+  },
+)
 
 t.test('a shopper on the LAN cannot reach the admin listener’s socket nor forge an event', async (t) => {
   const { floor, gateway, scan } = await shop(t)

@@ -43,7 +43,7 @@ t.test('a first install: everything in its place, named after the machine', asyn
   t.match(image.inUse(), /^releases\/1\.0\.0-[0-9a-f]{12}$/)
   t.match(
     image.read('etc/systemd/system/shopwire.service'),
-    /^ExecStart=\/usr\/bin\/node --max-semi-space-size=1 .* \/opt\/shopwire\/current\/shopwire\.cjs run /m,
+    /^ExecStart=\/usr\/bin\/node --max-semi-space-size=32 .* \/opt\/shopwire\/current\/shopwire\.cjs run /m,
   )
   t.ok(existsSync(join(image.root, 'etc/systemd/system/multi-user.target.wants/shopwire.service')))
   t.match(image.read('etc/udev/rules.d/70-shopwire.rules'), /usbmisc/)

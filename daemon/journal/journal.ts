@@ -40,7 +40,8 @@ const COMMIT_BYTES = 16 * 1024 * 1024
 const CURSOR_MS = 1_000
 /** Positions ride along with a commit when they have waited this long: each costs a page. */
 const CURSOR_RIDE_MS = 500
-const READ_CHUNK = 500
+/** A reader that catches up asks for a hundred at a time; each question waits its turn behind a commit. */
+const READ_AHEAD = 1_000
 
 interface Waiting {
   lines: Line[]
@@ -289,16 +290,9 @@ class SqliteJournal implements LimitedJournal {
     const cached = this.#writer.cache.read(after, limit.events, bytes)
     if (cached) return cached
     return this.#lane.run(async () => {
-      const events: StoredEvent[] = []
-      let used = 0
-      while (events.length < limit.events && used < bytes) {
-        const want = Math.min(READ_CHUNK, limit.events - events.length)
-        const chunk = await this.#asking(() => this.#store.read(events.at(-1)?.sequence ?? after, want))
-        for (const event of chunk) used += Buffer.byteLength(event.text)
-        events.push(...chunk)
-        if (chunk.length < want) break
-      }
-      return withinBytes(events, bytes)
+      const events = await this.#asking(() => this.#store.read(after, Math.max(limit.events, READ_AHEAD)))
+      if (events.length > limit.events) this.#writer.cache.readAhead(after, events)
+      return withinBytes(events.slice(0, limit.events), bytes)
     })
   }
 

@@ -1,15 +1,21 @@
-/** The newest committed events, in memory: a reader that keeps up never touches the disk. */
+/**
+ * Events in memory: the newest ones, so that a reader that keeps up never touches the disk, and what was read ahead for one
+ * that is catching up, so that it does not queue behind a commit for each hundred.
+ */
 import type { Sequence } from '../contract/event.ts'
 import type { StoredEvent } from './api.ts'
 
-const MAX_EVENTS = 2_000
-const MAX_CHARACTERS = 2_000_000
+const MAX_EVENTS = 6_000
+const MAX_CHARACTERS = 4_000_000
+
+const NOTHING = { after: 0, events: [] as readonly StoredEvent[] }
 
 export class TailCache {
   #events: StoredEvent[] = []
   #characters = 0
   /** Every event after this one that is still kept is here. */
   #from: Sequence
+  #ahead: { after: Sequence; events: readonly StoredEvent[] } = NOTHING
 
   constructor(head: Sequence) {
     this.#from = head
@@ -33,24 +39,37 @@ export class TailCache {
     this.#events = this.#events.slice(cut)
   }
 
-  /** Undefined where the answer begins before what is held. */
+  /** Undefined where the answer begins in what is not held. */
   read(after: Sequence, events: number, bytes: number): StoredEvent[] | undefined {
-    if (after < this.#from) return undefined
-    let low = 0
-    let high = this.#events.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if ((this.#events[middle]?.sequence ?? 0) > after) high = middle
-      else low = middle + 1
-    }
-    return withinBytes(this.#events.slice(low, low + events), bytes)
+    if (after >= this.#from) return withinBytes(behind(this.#events, after, events), bytes)
+    const ahead = this.#ahead
+    if (after < ahead.after || after >= (ahead.events.at(-1)?.sequence ?? 0)) return undefined
+    return withinBytes(behind(ahead.events, after, events), bytes)
+  }
+
+  /** `events` are all that follow `after`, up to the last of them. */
+  readAhead(after: Sequence, events: readonly StoredEvent[]): void {
+    this.#ahead = { after, events }
   }
 
   /** Retention took these. */
   forget(gone: (sequence: Sequence) => boolean): void {
+    this.#ahead = NOTHING
     this.#events = this.#events.filter((one) => !gone(one.sequence))
     this.#characters = this.#events.reduce((sum, one) => sum + one.text.length, 0)
   }
+}
+
+/** Up to `count` of `events` (in order) that come after `after`. */
+function behind(events: readonly StoredEvent[], after: Sequence, count: number): StoredEvent[] {
+  let low = 0
+  let high = events.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((events[middle]?.sequence ?? 0) > after) high = middle
+    else low = middle + 1
+  }
+  return events.slice(low, low + count)
 }
 
 /** As many of the first events as fit, one at least. */

@@ -1,8 +1,11 @@
 /** Events on their way to HQ over a real broker, with what fails in between. */
+import { join } from 'node:path'
 import t from 'tap'
+import { systemClock } from '../clock.ts'
+import { openJournal } from '../journal/journal.ts'
 import { until } from '../testing/processes.ts'
 import { TcpProxy } from '../testing/tcp-proxy.ts'
-import { GATEWAY, HqLab } from './hq-lab.ts'
+import { GATEWAY, HqLab } from './hq-link.testing.ts'
 
 t.test('what happened before the first connection arrives, in gzipped batches; a shutdown is no loss', async (t) => {
   const lab = new HqLab()
@@ -128,4 +131,37 @@ t.test('a connection that is dropped as soon as it is made is not hammered', asy
   t.ok(link.status().attempts >= 4)
   proxy.mode = 'pass'
   await lab.online()
+})
+
+t.test('a gateway that restarts on its journal goes on where HQ is', async (t) => {
+  const lab = new HqLab()
+  t.teardown(() => lab.end())
+  await lab.broker()
+  const sink = await lab.sink()
+  const open = () =>
+    openJournal({
+      file: join(lab.floor.dir, 'journal.db'),
+      identity: () => ({ gateway: GATEWAY, store: '0001' }),
+      clock: systemClock,
+      clockState: () => 'synced',
+      bootId: 'boot',
+      maxAgeMs: 86_400_000,
+      maxBytes: 1e9,
+      log: lab.log,
+    })
+  const events = (count: number) =>
+    Array.from({ length: count }, (_, at) => ({ plugin: 'scanner', device: 'till-1', event: 'scan', data: { code: `${at}` } }))
+  const store = await lab.store()
+  let head = 0
+  for (const count of [350, 120]) {
+    const journal = await open()
+    await journal.commit({ events: events(count) })
+    head = journal.head
+    const link = lab.start({ journal })
+    await until(() => journal.cursor('hq').position === head, 'HQ to have it')
+    t.same(await store.stream(GATEWAY, journal.epoch), { gateway: GATEWAY, epoch: journal.epoch, watermark: head, highest: head })
+    await link.stop()
+    await journal.close()
+  }
+  t.match(sink.status(), { events: head, duplicates: 0, conflicts: 0 })
 })

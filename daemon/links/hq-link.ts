@@ -1,84 +1,21 @@
 /** The link to HQ: performs what its machine decides, on MQTT and the journal. */
 import { iso } from '../clock.ts'
-import type { Config } from '../config.ts'
-import type { CommandRequest, CommandResult } from '../contract/command.ts'
 import { asFailure } from '../contract/errors.ts'
 import type { Sequence } from '../contract/event.ts'
-import type { Clock } from '../contract/plugin.ts'
 import { hq, parseDown, type Up } from '../contract/topics.ts'
-import type { DownDesired, UpHealth, UpInfo, UpLog, UpReported, UpSync } from '../contract/uplink.ts'
-import type { Cursor, Journal } from '../journal/api.ts'
+import type { UpLog, UpSync } from '../contract/uplink.ts'
+import type { Cursor } from '../journal/api.ts'
 import type { Log } from '../log.ts'
-import type { Shop } from '../shop.ts'
+import type { HqLink, HqLinkOptions, HqLinkStatus } from './hq-api.ts'
 import { type Batch, encode, toBatch } from './hq-batch.ts'
 import { HqCommands } from './hq-commands.ts'
 import { DOWNLINK_BYTES, HqConnection } from './hq-connection.ts'
 import { takeAck, takeDesired } from './hq-intake.ts'
-import {
-  deadline,
-  LINK_TUNING,
-  type LinkEffect,
-  type LinkEvent,
-  type LinkState,
-  type LinkTuning,
-  linkMachine,
-  newLink,
-} from './hq-link.machine.ts'
+import { deadline, LINK_TUNING, type LinkEffect, type LinkEvent, type LinkState, linkMachine, newLink } from './hq-link.machine.ts'
 import { LogTap } from './hq-log.ts'
 import { LinkView } from './hq-view.ts'
 
-export interface HqLinkOptions {
-  config: NonNullable<Config['hq']>
-  gateway: string
-  /** Of shopwire. */
-  version: string
-  journal: Journal
-  submit: (request: CommandRequest, progress: (result: CommandResult) => void) => Promise<CommandResult>
-  desired: { readonly version: number; receive(message: DownDesired): void; reported: () => UpReported | undefined }
-  info: () => UpInfo
-  health: () => UpHealth
-  shop: Shop
-  clock: Clock
-  random?: () => number
-  log: Log
-  /** Other times and limits than the usual ones. */
-  tuning?: Partial<LinkTuning>
-}
-
-export interface HqLink {
-  start(): void
-  /** Says goodbye, so that HQ sees a shutdown and not a loss. At most about 3 s. */
-  stop(): Promise<void>
-  /** To be called when info or reported has changed. */
-  changed(what: 'info' | 'reported'): void
-  /** Sent only while asked for; cheap otherwise. */
-  log(entry: UpLog): void
-  /** HQ asks for the log, from `level` up, for `seconds` (at most an hour); 0 ends it. */
-  sendLogs(seconds: number, level: UpLog['level']): void
-  status(): HqLinkStatus
-}
-
-export interface HqLinkStatus {
-  state: LinkState['phase']
-  /** RFC 3339. */
-  since: string
-  /** Without credentials. */
-  url: string
-  reason: string
-  protocol: 4 | 5
-  attempts: number
-  stored: Sequence
-  sent: Sequence
-  head: Sequence
-  backlog: number
-  /** RFC 3339: when the oldest event HQ has not acknowledged happened. */
-  oldest?: string
-  batches: number
-  events: number
-  bytes: number
-  resends: number
-  resultsWaiting: number
-}
+export type { HqLink, HqLinkOptions } from './hq-api.ts'
 
 export function createHqLink(options: HqLinkOptions): HqLink {
   return new MqttHqLink(options)

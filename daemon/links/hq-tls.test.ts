@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { freePort, until } from '../testing/processes.ts'
 import { openBroker } from './demo-broker.ts'
-import { GATEWAY, HqLab } from './hq-lab.ts'
+import { GATEWAY, HqLab } from './hq-link.testing.ts'
 
 function certificates(dir: string): void {
   const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: dir, stdio: 'pipe' })

@@ -14,7 +14,7 @@ export interface EmitLimits {
   waiting: number
 }
 
-export const EMIT_LIMITS: EmitLimits = { batch: 500, batches: 2, unanswered: 1_000, waiting: 50_000 }
+export const EMIT_LIMITS: EmitLimits = { batch: 500, batches: 2, unanswered: 3_000, waiting: 50_000 }
 
 interface Waiting {
   event: DeviceEvent

@@ -1,5 +1,5 @@
 /** Keeps this many events on the way: enough for full batches, well under the host's limit. */
-const WINDOW = 800
+const WINDOW = 2_500
 
 /** @type {import('../../../daemon/contract/plugin.ts').StartPlugin} */
 export default async (context) => ({

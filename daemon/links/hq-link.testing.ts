@@ -10,6 +10,7 @@ import type { SinkStore } from '../../hq/sink/store.ts'
 import { systemClock } from '../clock.ts'
 import type { CommandRequest, CommandResult } from '../contract/command.ts'
 import type { DownDesired, UpHealth, UpInfo, UpReported } from '../contract/uplink.ts'
+import type { Journal } from '../journal/api.ts'
 import { createLog } from '../log.ts'
 import { Shop } from '../shop.ts'
 import { FakeHq } from '../testing/fake-hq.ts'
@@ -85,12 +86,12 @@ export class HqLab {
     return fake
   }
 
-  start(options: { port?: number; url?: string; tuning?: Partial<LinkTuning>; config?: object } = {}): HqLink {
+  start(options: { port?: number; url?: string; tuning?: Partial<LinkTuning>; config?: object; journal?: Journal } = {}): HqLink {
     this.link = createHqLink({
       config: { url: options.url ?? `mqtt://127.0.0.1:${options.port ?? this.port}`, ack: 'hq', ...options.config },
       gateway: GATEWAY,
       version: '1.0.0',
-      journal: this.journal,
+      journal: options.journal ?? this.journal,
       submit: (request, progress) => this.submit(request, progress),
       desired: {
         version: 3,
