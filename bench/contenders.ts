@@ -1,6 +1,6 @@
 /** The three ways to bring a shop's events to HQ that are measured side by side. */
 import type { ChildProcess } from 'node:child_process'
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { DaemonClient } from '../daemon/cli/client.ts'
@@ -11,6 +11,8 @@ export interface Contender {
   name: string
   /** Milliseconds from spawn to ready. */
   start(hqPort: number): Promise<number>
+  /** Brings up what only the load needs, after the idle figures were taken. */
+  arm(): Promise<void>
   /** What the shop pays for: the gateway process itself, without load generators. */
   pid(): number
   /** Hands over `count` events of about 300 bytes, numbered from `from`; resolves with how many were acknowledged. */
@@ -32,11 +34,9 @@ export class Shopwire implements Contender {
   #client: DaemonClient | undefined
   #serial: ChildProcess | undefined
   #hqPort = 0
-  readonly #gzipless: boolean
 
-  constructor(dir: string, gzipless = false) {
+  constructor(dir: string) {
     this.#dir = join(dir, 'shopwire')
-    this.#gzipless = gzipless
   }
 
   async start(hqPort: number): Promise<number> {
@@ -46,7 +46,6 @@ export class Shopwire implements Contender {
     const [near, far] = [join(this.#dir, 'near'), join(this.#dir, 'far')]
     if (!this.#serial) {
       this.#serial = run('socat', [`pty,raw,echo=0,link=${near}`, `pty,raw,echo=0,link=${far}`])
-      const { existsSync } = await import('node:fs')
       await until(() => existsSync(near) && existsSync(far), 'socat')
     }
     const config = join(this.#dir, 'shopwire.yaml')
@@ -60,14 +59,14 @@ export class Shopwire implements Contender {
         http: { listen: `127.0.0.1:${http}` },
         lan: { listen: `127.0.0.1:${lan}` },
         hq: { url: `mqtt://127.0.0.1:${this.#hqPort}` },
-        pluginDirs: [join(root, 'bench', 'plugins')],
+        pluginDirs: [],
         discovery: { announce: false },
         plugins: { scanner: { devices: { 'till-1': { port: far, repeatMs: 0 } } }, printer: { devices: {} } },
       }),
     )
     const began = performance.now()
     this.#child = run(process.execPath, [...NODE_FLAGS, shopwire, 'run', '--config', config], {
-      env: { ...MALLOC, ...(this.#gzipless ? { SHOPWIRE_GZIP: 'off' } : {}) },
+      env: MALLOC,
       log: join(this.#dir, 'log'),
     })
     this.#client = new DaemonClient(join(data, 'shopwire.sock'))
@@ -83,6 +82,10 @@ export class Shopwire implements Contender {
       5,
     )
     return performance.now() - began
+  }
+
+  async arm(): Promise<void> {
+    await this.#client?.call('POST', '/api/v1/plugins/load', { dir: join(root, 'bench', 'plugins', 'firehose') })
   }
 
   pid(): number {
@@ -148,6 +151,8 @@ export class Bridge implements Contender {
     this.#publisher = await RawPublisher.open(this.#port)
     return took
   }
+
+  async arm(): Promise<void> {}
 
   pid(): number {
     return this.#child?.pid ?? 0
@@ -246,6 +251,8 @@ export class NodeRed implements Contender {
       socket.once('error', () => done(false))
     })
   }
+
+  async arm(): Promise<void> {}
 
   pid(): number {
     return this.#child?.pid ?? 0

@@ -63,6 +63,7 @@ async function measure(contender: Contender): Promise<Figures> {
   await new Promise((settle) => setTimeout(settle, 5_000))
   const idleMb = family(contender.pid()).reduce((sum, pid) => sum + pssMb(pid), 0)
 
+  await contender.arm()
   await burst(contender, counter, 20_000)
   const rounds: Pick<Figures, 'eventsPerSecond' | 'cpuUs' | 'familyCpuUs' | 'bytesPerEvent'>[] = []
   for (let i = 0; i < ROUNDS; i++) rounds.push(await burst(contender, counter, EVENTS))
