@@ -48,7 +48,8 @@ export function parseAddress(port: string): Address {
     return { kind: 'tcp', host: tcp[1] ?? tcp[2] ?? '', port: number }
   }
   if (port.startsWith('file:/')) return { kind: 'file', path: port.slice('file:'.length) }
-  if (/^\/dev\/(usb\/)?lp\d+$/.test(port)) return { kind: 'file', path: port }
+  // Everything in /dev/usb is a usblp node, or a stable link to one (systemd/70-shopwire.rules).
+  if (/^\/dev\/(?:usb\/|lp\d+$)/.test(port)) return { kind: 'file', path: port }
   if (port.startsWith('/')) return { kind: 'serial', path: port }
   throw new Failure('config-invalid', `${port}: must be tcp://host:port, a serial port, /dev/usb/lp0 or file:/path`)
 }
