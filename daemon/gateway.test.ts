@@ -125,6 +125,39 @@ t.test('a person at the box: check, status, events, cmd, plugin, discover, docto
   t.match(await cli('status'), { code: 3, output: /daemon-unreachable/ })
 })
 
+t.test(
+  'HQ gives the shop a second scanner, then a config that cannot be: applied, then rejected with the path, the shop undisturbed',
+  async (t) => {
+    const hqPort = await freePort()
+    const { floor, gateway } = await shop(t, { hq: { url: `mqtt://127.0.0.1:${hqPort}` } })
+    await floor.mosquitto(hqPort)
+    const db = join(floor.dir, 'hq.sqlite')
+    floor.sink(hqPort, db)
+    const operator = await floor.mqtt(hqPort)
+    const reports: JsonObject[] = []
+    operator.on('message', (_topic, payload) => reports.push(JSON.parse(payload.toString()) as JsonObject))
+    await operator.subscribeAsync('shopwire/v1/shop-001/up/reported', { qos: 1 })
+    await until(async () => (await status(gateway)).links.find((link) => link.name === 'hq')?.state === 'online', 'the link to HQ')
+    const wish = async (name: string, config: JsonObject) => {
+      const file = join(floor.dir, name)
+      writeFileSync(file, JSON.stringify(config))
+      return floor.cli(['hq', 'desired', 'shop-001', file, '--broker', `mqtt://127.0.0.1:${hqPort}`, '--db', db])
+    }
+
+    t.match(await wish('good.json', { plugins: { scanner: { devices: { 'till-2': { port: '/dev/serial/by-id/not-there' } } } } }), {
+      code: 0,
+    })
+    await until(() => reports.some((one) => one.version === 1 && one.status === 'applied'), 'the report', 90_000)
+    t.same((await status(gateway)).devices.map((one) => one.device).sort(), ['receipt', 'till-1', 'till-2'])
+
+    await wish('bad.json', { plugins: { scanner: { devices: { 'till-3': { prot: 'x' } } } }, hq: { url: 'mqtt://elsewhere' } })
+    await until(() => reports.some((one) => one.version === 2 && one.status === 'rejected'), 'the refusal', 90_000)
+    const refusal = JSON.stringify(reports.find((one) => one.version === 2 && one.status === 'rejected'))
+    t.match(refusal, /"path":"hq/, 'HQ cannot lock a box out')
+    t.equal((await status(gateway)).devices.length, 3, 'the last good config stays')
+  },
+)
+
 t.test('one device changes in the config file: it alone is restarted', async (t) => {
   const { floor, gateway } = await shop(t)
   await online(gateway, 'printer/receipt')

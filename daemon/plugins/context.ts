@@ -1,4 +1,5 @@
 /** The plugin's side of the door: builds its `PluginContext` on top of whatever carries the messages. */
+import { setMaxListeners } from 'node:events'
 import { isDeepStrictEqual } from 'node:util'
 import type { Command } from '../contract/command.ts'
 import { asFailure, Failure } from '../contract/errors.ts'
@@ -93,6 +94,8 @@ async function superviseDevices(parts: ContextParts, start: StartDevice<unknown,
 
   const run = (name: string, deviceConfig: unknown): void => {
     const controller = new AbortController()
+    // A device may wait for many things at once: 500 scans while the disk is full.
+    setMaxListeners(0, controller.signal)
     const first = withResolvers()
     const slot: Slot = { config: deviceConfig, controller, settled: first.promise, done: Promise.resolve() }
     slots.set(name, slot)
