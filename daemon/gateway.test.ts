@@ -162,6 +162,7 @@ t.test('one device changes in the config file: it alone is restarted', async (t)
   const { floor, gateway } = await shop(t)
   await online(gateway, 'printer/receipt')
   await online(gateway, 'scanner/till-1')
+  await until(() => /"msg":"ready"/.test(gateway.child?.output ?? ''), 'the start to be over')
   const before = (await status(gateway)).devices
   const config = JSON.parse(readFileSync(gateway.configFile, 'utf8'))
   config.plugins.scanner.devices['till-2'] = { port: '/dev/serial/by-id/not-there' }

@@ -37,9 +37,12 @@ export class Shopfloor {
   readonly #closers: (() => void)[] = []
 
   spawn(command: string, args: string[], env: NodeJS.ProcessEnv = {}): ChildProcess & { output: string } {
-    const child = Object.assign(spawn(command, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] }), {
-      output: '',
-    })
+    const child = Object.assign(
+      spawn(command, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true }),
+      {
+        output: '',
+      },
+    )
     const keep = (chunk: Buffer) => (child.output = (child.output + chunk.toString()).slice(-200_000))
     child.stdout?.on('data', keep)
     child.stderr?.on('data', keep)
@@ -91,6 +94,7 @@ export class Shopfloor {
   async serialServer(port: number, feed: (socket: Socket) => void): Promise<Server> {
     const server = createServer((socket) => {
       socket.on('error', () => {})
+      this.#closers.push(() => socket.destroy())
       feed(socket)
     }).listen(port, '127.0.0.1')
     await once(server, 'listening')
@@ -179,7 +183,8 @@ export class GatewayProcess {
 async function killed(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const gone = once(child, 'exit')
-  child.kill(signal)
+  // The whole group: faketime is a wrapper that waits for what it runs.
+  process.kill(-(child.pid ?? 0), signal)
   await gone
 }
 
