@@ -189,7 +189,7 @@ export class PrinterSimulator {
     this.#asb = 0
     this.#peer = undefined
     this.#waiting = []
-    for (const socket of this.#sockets) socket.resetAndDestroy()
+    for (const socket of this.#sockets) reset(socket)
     const server = this.#server
     if (server) await new Promise<void>((resolve) => server.close(() => resolve()))
     this.#server = undefined
@@ -218,7 +218,7 @@ export class PrinterSimulator {
     })
     const peer = peerOn(socket)
     if (!this.#peer) this.#serve(socket, peer)
-    else if (this.#options.second === 'refuse') socket.resetAndDestroy()
+    else if (this.#options.second === 'refuse') reset(socket)
     else this.#waiting.push(socket)
   }
 
@@ -371,12 +371,21 @@ export class PrinterSimulator {
   }
 }
 
+/**
+ * RST, as a printer that is switched off answers. Not for a socket that is shutting down: libuv refuses that
+ * (uv_tcp_close_reset(3): UV_EINVAL), Node 20 never frees the handle, and the process spins at its end.
+ */
+function reset(socket: Socket): void {
+  if (socket.readableEnded || socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
+}
+
 function peerOn(socket: Socket): Peer {
   return {
     send: (bytes) => {
       if (socket.writable) socket.write(bytes)
     },
-    cut: () => socket.resetAndDestroy(),
+    cut: () => reset(socket),
     pause: (paused) => {
       if (paused) socket.pause()
       else socket.resume()
