@@ -2,10 +2,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { connect as connectTcp, createServer } from 'node:net'
+import { connect as connectTcp } from 'node:net'
 import { join, resolve } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import mqtt, { type MqttClient } from 'mqtt'
+
+export { freePort } from '../daemon/testing/processes.ts'
 
 export const root = resolve(import.meta.dirname, '..')
 export const shopwire = join(root, 'dist', 'shopwire.cjs')
@@ -13,15 +15,6 @@ export const shopwire = join(root, 'dist', 'shopwire.cjs')
 /** The flags the systemd unit gives the daemon. */
 export const NODE_FLAGS = ['--max-semi-space-size=32', '--v8-pool-size=1']
 export const MALLOC = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '65536', MALLOC_MMAP_THRESHOLD_: '65536' }
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 export async function until(done: () => boolean | Promise<boolean>, what: string, ms = 60_000, every = 20): Promise<void> {
   const end = performance.now() + ms
