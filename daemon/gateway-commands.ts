@@ -7,7 +7,6 @@ import type { CommandSpec, Manifest } from './contract/plugin.ts'
 import { PLUGIN_API } from './contract/plugin.ts'
 import type { CommandTarget } from './dispatch/api.ts'
 import type { Plugins } from './plugins/api.ts'
-import { SchemaSet } from './schema.ts'
 
 export const GATEWAY = 'gateway'
 
@@ -48,17 +47,10 @@ export interface GatewayActions {
 export class Commands implements CommandTarget {
   readonly #plugins: Plugins
   readonly #actions: GatewayActions
-  readonly #own = new SchemaSet(MANIFEST)
 
   constructor(plugins: Plugins, actions: GatewayActions) {
     this.#plugins = plugins
     this.#actions = actions
-  }
-
-  schemas(plugin: string): SchemaSet | undefined {
-    if (plugin === GATEWAY) return this.#own
-    const manifest = this.#plugins.manifests().find((one) => one.name === plugin)
-    return manifest && new SchemaSet(manifest)
   }
 
   describe(plugin: string, device: string, command: string): CommandSpec | ErrorBody {

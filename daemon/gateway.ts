@@ -104,7 +104,8 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
       builtinDir: builtinDir(),
       pluginDirs: config.pluginDirs,
       runner: { file: runnerFile(), execArgv: PLUGIN_FLAGS },
-      stateDir: join(dataDir, 'plugins'),
+      // Not `plugins` in it: that is where the shipped config looks for third-party plugins, and it is watched.
+      stateDir: dataDir,
       sections: {},
     })
     let hqLink: HqLink | undefined
@@ -182,7 +183,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
         submit,
         desired,
         info: () => infoOf(config, shop, bootid),
-        health: () => upHealthOf(health, process.uptime(), journal.stats().dropped),
+        health: () => upHealthOf(health, process.uptime()),
         shop,
         clock,
         log,

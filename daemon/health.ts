@@ -82,7 +82,7 @@ const FIXES: Record<string, string> = {
   'plugin-crashed': 'It comes back by itself; if not, see the log.',
 }
 
-export function upHealthOf(parts: HealthParts, uptimeSeconds: number, dropped: number): UpHealth {
+export function upHealthOf(parts: HealthParts, uptimeSeconds: number): UpHealth {
   const stats = parts.journal.stats()
   const now = parts.clock.wall()
   const hq = parts.shop.links().find((link) => link.name === 'hq')
@@ -94,7 +94,7 @@ export function upHealthOf(parts: HealthParts, uptimeSeconds: number, dropped: n
     backlog: {
       events: hq?.backlog ?? 0,
       oldestSeconds: hq?.oldest === undefined ? 0 : Math.max(0, Math.round((now - Date.parse(hq.oldest)) / 1000)),
-      dropped,
+      dropped: stats.dropped,
     },
     memory: { rss: process.memoryUsage.rss(), free: freemem() },
     disk: { journal: stats.bytes, free: stats.freeBytes },

@@ -1,10 +1,9 @@
 /** `shopwire demo`: a whole shop on one machine, each part its own process, wired over real sockets. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parse as parseYaml } from 'yaml'
 import { readSource } from '../config.ts'
 import type { CloudEvent } from '../contract/event.ts'
 import type { JsonObject } from '../contract/json.ts'
@@ -35,7 +34,7 @@ export const demo: CliCommand = async (args, io) => {
     ...Object.fromEntries(Object.entries(ports).map(([name, port]) => [`DEMO_${name}`, String(port)])),
     SHOPWIRE_DEMO: '1',
   }
-  const scene = fill(parseYaml(readFileSync(shippedConfig('demo-scene.yaml'), 'utf8')), env) as Scene
+  const scene = readSource(shippedConfig('demo-scene.yaml'), env) as unknown as Scene
   const configFile = join(dir, 'shopwire.yaml')
   writeFileSync(configFile, JSON.stringify(readSource(shippedConfig('demo.yaml'), env), null, 2))
 
@@ -80,14 +79,6 @@ function freePort(port: number): Promise<number | undefined> {
       server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : undefined))
     })
   })
-}
-
-function fill(value: unknown, env: Record<string, string | undefined>): unknown {
-  if (typeof value === 'string') return value.replace(/\$\{(\w+)\}/g, (_all, name: string) => env[name] ?? '')
-  if (Array.isArray(value)) return value.map((one) => fill(one, env))
-  if (value !== null && typeof value === 'object')
-    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, fill(one, env)]))
-  return value
 }
 
 function start(name: string, words: string[], env: NodeJS.ProcessEnv, io: Io, end: AbortController): ChildProcess {

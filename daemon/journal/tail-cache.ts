@@ -26,7 +26,7 @@ export class TailCache {
       this.#events.push(event)
       this.#characters += event.text.length
     }
-    // Cut a quarter below the limit, so that the cut is made once in 500 events and not at each.
+    // Cut a quarter below the limit, so that the cut is made now and then and not at each event.
     if (this.#events.length <= MAX_EVENTS && this.#characters <= MAX_CHARACTERS) return
     let cut = 0
     while (this.#events.length - cut > MAX_EVENTS * 0.75 || this.#characters > MAX_CHARACTERS * 0.75) {
