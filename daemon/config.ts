@@ -5,6 +5,7 @@ import { parseDocument } from 'yaml'
 import { CONFIG_SCHEMA } from './contract/config-schema.ts'
 import { Failure, type Problem } from './contract/errors.ts'
 import type { JsonObject } from './contract/json.ts'
+import type { Rotation } from './pseudonyms.ts'
 import { check } from './schema.ts'
 
 export interface LanUser {
@@ -35,6 +36,7 @@ export interface Config {
   journal: { maxAgeMs: number; maxBytes: number }
   pluginDirs: string[]
   discovery: { auto: boolean; announce: boolean }
+  privacy: { keyFile?: string; rotate: Rotation }
   plugins: Record<string, JsonObject>
 }
 

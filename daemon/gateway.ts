@@ -29,6 +29,7 @@ import { createLanLink } from './links/lan-link.ts'
 import { createLog } from './log.ts'
 import { builtinDir, dashboardDir, docsDir, runnerFile } from './paths.ts'
 import { createPlugins } from './plugins/plugins.ts'
+import { pseudonymKey } from './pseudonyms.ts'
 import { Shop } from './shop.ts'
 import { createSystemd } from './systemd.ts'
 import { VERSION } from './version.ts'
@@ -94,13 +95,20 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     lifecycle.started('journal', () => journal.close())
     journal.hold(config.hq ? 'hq' : undefined)
 
+    let hqLink: HqLink | undefined
     const plugins = createPlugins({
       journal,
       call: callPlugin,
+      ask: async (plugin, request, args, options) => {
+        if (!hqLink)
+          throw new Failure('hq-unreachable', config.hq ? 'the link to HQ has not started yet' : 'this shop has no hq in its config')
+        return hqLink.ask(plugin, request, args, options)
+      },
       shop,
       clock,
       log,
       gateway: () => ({ id: config.gateway.id, store: config.gateway.store, demo }),
+      pseudonyms: pseudonymKey(config.privacy, dataDir),
       builtinDir: builtinDir(),
       pluginDirs: config.pluginDirs,
       runner: { file: runnerFile(), execArgv: PLUGIN_FLAGS },
@@ -108,7 +116,6 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
       stateDir: dataDir,
       sections: {},
     })
-    let hqLink: HqLink | undefined
     const commands = new Commands(plugins, {
       ping: () => ({ time: iso(clock.wall()), version: VERSION, since }),
       shipLog: (level, seconds) => hqLink?.sendLogs(seconds, level as UpLog['level']),

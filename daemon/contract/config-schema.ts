@@ -79,6 +79,14 @@ export const CONFIG_SCHEMA: JsonSchema = {
     }),
     pluginDirs: { type: 'array', items: file, default: ['./plugins'] },
     discovery: section({ auto: { type: 'boolean', default: false }, announce: { type: 'boolean', default: true } }),
+    privacy: section({
+      keyFile: { ...file, description: 'the key of pseudonyms, 32 characters or more; shops that share it know a person again' },
+      rotate: {
+        enum: ['never', 'daily', 'weekly', 'monthly'],
+        default: 'monthly',
+        description: 'how often the pseudonyms of radio addresses change',
+      },
+    }),
     plugins: {
       type: 'object',
       default: {},

@@ -139,6 +139,14 @@ export const UP_ENVELOPES = {
     {},
     { title: 'UpLog' },
   ),
+  request: object(
+    { id, plugin: name, request: name, args: anything, expiresAt: instant },
+    {},
+    {
+      title: 'UpRequest',
+      description: 'May hold a secret, such as a pay code: not to be stored as it is. A repeat has the id of the first',
+    },
+  ),
 } as const satisfies Record<string, JsonSchema>
 
 export const DOWN_ENVELOPES = {
@@ -163,6 +171,11 @@ export const DOWN_ENVELOPES = {
     { id, plugin: name, device, command: name },
     { args: anything, issuedAt: instant, expiresAt: instant },
     { title: 'DownCommand' },
+  ),
+  answer: object(
+    { id },
+    { result: anything, error: object({ code: { ...text, description: 'From the table of errors, or HQ’s own' }, message: text }) },
+    { title: 'DownAnswer', description: 'One of result and error' },
   ),
 } as const satisfies Record<string, JsonSchema>
 

@@ -51,6 +51,9 @@ export const ERRORS = {
   'journal-failed': { http: 500, retry: true, means: 'The journal could not store; nothing was acknowledged.' },
   'journal-corrupt': { http: 500, retry: false, means: 'The journal file fails its integrity check.' },
 
+  'hq-unreachable': { http: 503, retry: true, means: 'HQ cannot be reached now; nothing was sent.' },
+  'hq-no-answer': { http: 504, retry: true, means: 'HQ was asked and did not answer in time; it may have done what was asked.' },
+  'hq-refused': { http: 502, retry: false, means: 'HQ answered with an error of its own.' },
   'desired-invalid': { http: 422, retry: false, means: 'HQ asked for a config this gateway cannot take.' },
   unauthorized: { http: 401, retry: false, means: 'A token or password is needed.' },
   'too-many-attempts': {

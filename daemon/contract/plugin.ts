@@ -35,6 +35,10 @@ export type Permission =
   | 'bluetooth'
   | 'net-admin'
   | 'store'
+  /** May `ask` HQ. */
+  | 'hq'
+  /** May make pseudonyms, and so holds their key. */
+  | 'pseudonym'
   | `call:${string}`
   | `subscribe:${string}`
 
@@ -116,8 +120,16 @@ export interface PluginContext<Config = JsonObject> {
   emit(event: DeviceEvent): Promise<Sequence>
   /** Retained device state; a change becomes a `{plugin}.device` event. */
   state(device: string, state: DeviceState): void
+  readonly pseudonym: Pseudonym
   /** Runs another plugin's command, if `call:{plugin}` is permitted. Rejects with a `Failure`. */
   call(plugin: string, device: string, command: string, args: Json): Promise<Json>
+  /**
+   * Asks HQ, live: `up/request` and `dn/answer`. Nothing of it is journaled or logged, so `args` may hold a secret; what must
+   * survive is an event. Needs the permission `hq`. Rejects with `hq-unreachable` when nothing was sent, with `hq-no-answer`
+   * when it was and no answer came (HQ may have done it: ask again under the same `id`, by which HQ tells a repeat), with HQ's own error, or
+   * with `hq-refused` where that has no code of the table.
+   */
+  ask(request: string, args: Json, options?: AskOptions): Promise<Json>
   /**
    * Durable events of others, each at least once and in order, from a cursor of this plugin's own that
    * survives restarts: it advances when `on` resolves. Types like `shopwire.payment.paid` or `shopwire.payment.*`.
@@ -130,6 +142,20 @@ export interface PluginContext<Config = JsonObject> {
    * tried again with backoff and shown as the device's state. Return its result from `StartPlugin`.
    */
   devices<DeviceConfig>(start: StartDevice<DeviceConfig, Config>): Promise<RunningPlugin>
+}
+
+/**
+ * A keyed hash, 22 characters of base64url, in place of what identifies somebody. `station`: a radio's or network card's address;
+ * its hash changes with the period that the config's `privacy.rotate` names, so take it once a stay. `person`: a member, payer or phone number; stays.
+ * The same value gives the same hash in every plugin (and in every shop with the same `privacy.keyFile`). Needs the permission `pseudonym`.
+ */
+export type Pseudonym = (kind: 'station' | 'person', value: string) => string
+
+export interface AskOptions {
+  /** What HQ tells a repeat by; made up when absent. */
+  id?: string
+  /** How long to wait for the answer, ms; 10,000 unless told, 120,000 at most. Past it HQ need not begin. */
+  timeoutMs?: number
 }
 
 /** The default export of a plugin's entry. */
@@ -160,6 +186,8 @@ export interface DeviceContext<DeviceConfig, Config = JsonObject> {
   emit(event: string, data: JsonObject, time?: string): Promise<Sequence>
   state(state: DeviceState): void
   call(plugin: string, device: string, command: string, args: Json): Promise<Json>
+  ask: PluginContext['ask']
+  readonly pseudonym: Pseudonym
   /** Keys private to this device. */
   readonly store: KeyValue
 }

@@ -27,8 +27,8 @@ export function parseShopCommand(topic: string): { plugin: string; device: strin
   return { plugin, device, command }
 }
 
-export const UP = ['state', 'info', 'events', 'sync', 'reported', 'result', 'health', 'log'] as const
-export const DOWN = ['ack', 'desired', 'command'] as const
+export const UP = ['state', 'info', 'events', 'sync', 'reported', 'result', 'health', 'log', 'request'] as const
+export const DOWN = ['ack', 'desired', 'command', 'answer'] as const
 export type Up = (typeof UP)[number]
 export type Down = (typeof DOWN)[number]
 

@@ -80,6 +80,17 @@ export interface UpLog {
   fields: JsonObject
 }
 
+/** `up/request`, QoS 1: a plugin asks HQ, live. Never stored by the gateway; may hold a secret, so HQ must not store it as it is. */
+export interface UpRequest {
+  /** Tells a repeat: HQ answers it as it answered the first. */
+  id: string
+  plugin: string
+  request: string
+  args: Json
+  /** RFC 3339. Past it the gateway waits no more: HQ need not begin. */
+  expiresAt: string
+}
+
 /** `dn/ack`: HQ has stored everything up to `sequence`. The only thing that moves the cursor. */
 export interface DownAck {
   epoch: string
@@ -106,6 +117,14 @@ export interface DownCommand {
   args?: Json
   issuedAt?: string
   expiresAt?: string
+}
+
+/** `dn/answer`, to an `up/request`: one of `result` and `error`. */
+export interface DownAnswer {
+  id: string
+  result?: Json
+  /** `code` from the table of errors, or HQ's own. */
+  error?: { code: string; message: string }
 }
 
 export type PluginStatus = 'starting' | 'running' | 'backoff' | 'quarantined' | 'stopped'

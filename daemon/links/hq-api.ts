@@ -2,7 +2,8 @@
 import type { Config } from '../config.ts'
 import type { CommandRequest, CommandResult } from '../contract/command.ts'
 import type { Sequence } from '../contract/event.ts'
-import type { Clock } from '../contract/plugin.ts'
+import type { Json } from '../contract/json.ts'
+import type { AskOptions, Clock } from '../contract/plugin.ts'
 import type { DownDesired, UpHealth, UpInfo, UpLog, UpReported } from '../contract/uplink.ts'
 import type { Journal } from '../journal/api.ts'
 import type { Log } from '../log.ts'
@@ -33,6 +34,8 @@ export interface HqLink {
   stop(): Promise<void>
   /** To be called when info or reported has changed. */
   changed(what: 'info' | 'reported'): void
+  /** `ctx.ask`: see the contract's plugin.ts. */
+  ask(plugin: string, request: string, args: Json, options: AskOptions): Promise<Json>
   /** Sent only while asked for; cheap otherwise. */
   log(entry: UpLog): void
   /** HQ asks for the log, from `level` up, for `seconds` (at most an hour); 0 ends it. */

@@ -5,7 +5,7 @@ import { Socket } from 'node:net'
 import { connect, type ErrorWithReasonCode, type IClientOptions, type MqttClient } from 'mqtt'
 import { type Config, readSecret } from '../config.ts'
 import { asFailure } from '../contract/errors.ts'
-import { hq } from '../contract/topics.ts'
+import { DOWN, hq } from '../contract/topics.ts'
 import type { UpState } from '../contract/uplink.ts'
 import type { Drop, Protocol } from './hq-link.machine.ts'
 
@@ -85,7 +85,7 @@ export class HqConnection {
     this.#answered = true
     if (this.#over) return
     const { gateway, config } = this.#options
-    const topics = (['ack', 'desired', 'command'] as const).map((kind) => hq.down(gateway, kind))
+    const topics = DOWN.map((kind) => hq.down(gateway, kind))
     // QoS 0: with a clean session QoS 1 keeps nothing over a lost connection, and costs dear on some brokers. What is lost heals by sync.
     client.subscribe(topics, { qos: 0 }, (error, granted) => {
       if (this.#over) return

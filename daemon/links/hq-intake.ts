@@ -2,10 +2,10 @@
 import type { ErrorBody } from '../contract/errors.ts'
 import type { Json, JsonObject } from '../contract/json.ts'
 import { DEVICE, NAME } from '../contract/topics.ts'
-import type { DownAck, DownCommand, DownDesired } from '../contract/uplink.ts'
+import type { DownAck, DownAnswer, DownCommand, DownDesired } from '../contract/uplink.ts'
 
 /** A command's id lands in the journal and in every answer. */
-const ID_BYTES = 128
+export const ID_BYTES = 128
 
 /** Either the message, or why it is refused; `id` when it could be made out, so that HQ can be told. */
 export type Taken<Message> = { message: Message } | { refused: ErrorBody; id?: string; version?: number }
@@ -53,6 +53,17 @@ export function takeCommand(payload: Buffer): Taken<DownCommand> {
       ...(expiresAt === undefined ? {} : { expiresAt }),
     },
   }
+}
+
+export function takeAnswer(payload: Buffer): Taken<DownAnswer> {
+  const value = parseObject(payload)
+  if ('code' in value) return { refused: value }
+  const { id, result, error } = value.object
+  if (typeof id !== 'string') return { refused: malformed('id must be text') }
+  if (error === undefined) return { message: { id, ...(result === undefined ? {} : { result }) } }
+  if (result !== undefined || !isObject(error) || typeof error.code !== 'string' || typeof error.message !== 'string')
+    return { refused: malformed('must hold either result or error, which is {code, message}'), id }
+  return { message: { id, error: { code: error.code, message: error.message } } }
 }
 
 function parseObject(payload: Buffer): { object: JsonObject } | ErrorBody {

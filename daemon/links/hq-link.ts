@@ -2,6 +2,8 @@
 import { iso } from '../clock.ts'
 import { asFailure } from '../contract/errors.ts'
 import type { Sequence } from '../contract/event.ts'
+import type { Json } from '../contract/json.ts'
+import type { AskOptions } from '../contract/plugin.ts'
 import { hq, parseDown, type Up } from '../contract/topics.ts'
 import type { UpLog, UpSync } from '../contract/uplink.ts'
 import type { Cursor } from '../journal/api.ts'
@@ -13,6 +15,7 @@ import { DOWNLINK_BYTES, HqConnection } from './hq-connection.ts'
 import { takeAck, takeDesired } from './hq-intake.ts'
 import { deadline, LINK_TUNING, type LinkEffect, type LinkEvent, type LinkState, linkMachine, newLink } from './hq-link.machine.ts'
 import { LogTap } from './hq-log.ts'
+import { HqRequests } from './hq-requests.ts'
 import { LinkView } from './hq-view.ts'
 
 export type { HqLink, HqLinkOptions } from './hq-api.ts'
@@ -32,6 +35,7 @@ class MqttHqLink implements HqLink {
   readonly #cursor: Cursor
   readonly #state: LinkState
   readonly #commands: HqCommands
+  readonly #requests: HqRequests
   readonly #taps: LogTap
   readonly #view: LinkView
   readonly #queue: Event[] = []
@@ -57,6 +61,11 @@ class MqttHqLink implements HqLink {
     this.#commands = new HqCommands({
       submit: options.submit,
       publish: (result, sent) => this.#publish('result', JSON.stringify(result), 1, sent),
+      log: options.log,
+    })
+    this.#requests = new HqRequests({
+      publish: (request, sent) => this.#publish('request', JSON.stringify(request), 1, sent),
+      clock: options.clock,
       log: options.log,
     })
     this.#taps = new LogTap(options.clock, (entry) => this.#publish('log', JSON.stringify(entry), 0))
@@ -86,6 +95,10 @@ class MqttHqLink implements HqLink {
 
   changed(what: 'info' | 'reported'): void {
     this.#feed({ on: what === 'info' ? 'info-changed' : 'reported-changed' })
+  }
+
+  ask(plugin: string, request: string, args: Json, options: AskOptions): Promise<Json> {
+    return this.#requests.ask(plugin, request, args, options)
   }
 
   log(entry: UpLog): void {
@@ -184,7 +197,11 @@ class MqttHqLink implements HqLink {
         this.#publish('health', JSON.stringify(this.#options.health()), 0)
         break
       case 'state':
-        if (effect.phase !== 'online') this.#commands.offline()
+        if (effect.phase === 'online') this.#requests.online()
+        else {
+          this.#commands.offline()
+          this.#requests.offline()
+        }
         this.#view.phase(effect.phase, effect.reason, this.#state.window)
         break
       case 'tell':
@@ -271,6 +288,7 @@ class MqttHqLink implements HqLink {
     if (payload.length > DOWNLINK_BYTES)
       this.#log.warn({ topic, bytes: payload.length, limit: DOWNLINK_BYTES }, 'a message from HQ is too large; refused')
     else if (down.kind === 'command') this.#commands.receive(payload)
+    else if (down.kind === 'answer') this.#requests.receive(payload)
     else if (down.kind === 'desired') this.#receiveDesired(payload)
     else this.#receiveAck(topic, payload)
   }

@@ -12,10 +12,13 @@ import type {
   KeyValue,
   Logger,
   PluginContext,
+  Pseudonym,
   RunningDevice,
   RunningPlugin,
   StartDevice,
 } from '../contract/plugin.ts'
+import type { PseudonymKey } from '../pseudonyms.ts'
+import { pseudonyms } from './pseudonym.ts'
 
 /** What a context needs from the other side. The runner does it over IPC, the test harness in memory. */
 export interface HostPort {
@@ -25,6 +28,7 @@ export interface HostPort {
   forget(device: string): void
   log(level: 'debug' | 'info' | 'warn' | 'error', fields: JsonObject, message: string): void
   call(plugin: string, device: string, command: string, args: Json): Promise<Json>
+  ask: PluginContext['ask']
   subscribe(types: string[], on: (event: CloudEvent) => Promise<void>): void
   store: KeyValue
 }
@@ -35,6 +39,8 @@ export interface ContextParts {
   clock: Clock
   signal: AbortSignal
   host: HostPort
+  /** Absent where the manifest does not permit it. */
+  pseudonyms?: PseudonymKey
   /**
    * Hears of every first attempt to start a device. Where it is given, `devices` and `configure` do not wait for these
    * attempts: one printer that takes 10 s to refuse a connection must not keep a plugin from becoming ready.
@@ -58,11 +64,20 @@ export function createContext(parts: ContextParts): PluginContext {
     emit: (event) => host.emit(event),
     state: (device, state) => host.state(device, state),
     call: (plugin, device, command, args) => host.call(plugin, device, command, args),
+    ask: (request, args, options) => host.ask(request, args, options),
+    pseudonym: pseudonymOf(parts),
     subscribe: (types, on) => host.subscribe(types, on),
     store: host.store,
     devices: (start) => superviseDevices(parts, start as StartDevice<unknown, JsonObject>),
   }
   return context
+}
+
+function pseudonymOf({ pseudonyms: key, clock }: ContextParts): Pseudonym {
+  if (key) return pseudonyms(key, () => clock.wall())
+  return () => {
+    throw new Failure('permission-denied', 'plugin.json has no permission "pseudonym"')
+  }
 }
 
 function logger(host: HostPort, fixed: JsonObject): Logger {
@@ -217,6 +232,8 @@ function deviceContext(
       if (!signal.aborted) host.state(name, state)
     },
     call: (plugin, device, command, args) => host.call(plugin, device, command, args),
+    ask: (request, args, options) => host.ask(request, args, options),
+    pseudonym: pseudonymOf(parts),
     store: prefixed(host.store, `${name}/`),
   }
 }

@@ -74,6 +74,7 @@ export function createIpcHost(parts: { send: (message: FromPlugin) => void; cloc
     },
     log: createLogLimit(send, clock),
     call: async (plugin, device, command, args) => (await question({ ask: 'call', plugin, device, command, args })) ?? null,
+    ask: async (request, args, options = {}) => (await question({ ask: 'hq', request, args, options })) ?? null,
     subscribe(types, on) {
       const denied = types.find((type) => !maySubscribe(parts.permissions, type))
       if (denied !== undefined) throw new Failure('permission-denied', `plugin.json has no permission "subscribe:${denied}"`)

@@ -3,7 +3,8 @@ import type { Command } from '../contract/command.ts'
 import type { ErrorBody } from '../contract/errors.ts'
 import type { CloudEvent, DeviceEvent, Sequence } from '../contract/event.ts'
 import type { Json, JsonObject } from '../contract/json.ts'
-import type { DeviceState, Permission, PluginContext } from '../contract/plugin.ts'
+import type { AskOptions, DeviceState, Permission, PluginContext } from '../contract/plugin.ts'
+import type { PseudonymKey } from '../pseudonyms.ts'
 
 /** What a plugin asks of the daemon and waits for. */
 export type Question =
@@ -11,6 +12,7 @@ export type Question =
   | { ask: 'put'; key: string; value: Json }
   | { ask: 'delete'; key: string }
   | { ask: 'list'; prefix: string }
+  | { ask: 'hq'; request: string; args: Json; options: AskOptions }
   | { ask: 'call'; plugin: string; device: string; command: string; args: Json }
 
 /** `{ok}` or `{error}`; an absent `ok` is `undefined`. */
@@ -30,6 +32,8 @@ export type ToPlugin =
       config: JsonObject
       gateway: PluginContext['gateway']
       permissions: readonly Permission[]
+      /** Where permitted. */
+      pseudonyms?: PseudonymKey
     }
   | { type: 'configure'; id: number; config: JsonObject }
   | { type: 'command'; id: number; command: Command }

@@ -49,8 +49,8 @@ export const MANIFEST_SCHEMA: JsonSchema = {
       items: {
         type: 'string',
         pattern:
-          '^(serial|usb|input|network|bluetooth|net-admin|store|call:[a-z][a-z0-9-]{0,31}|subscribe:(\\*|shopwire\\.[a-z0-9.-]*\\*?))$',
-        description: 'serial, usb, input, network, bluetooth, net-admin, store, call:{plugin} or subscribe:shopwire.{type}',
+          '^(serial|usb|input|network|bluetooth|net-admin|store|hq|pseudonym|call:[a-z][a-z0-9-]{0,31}|subscribe:(\\*|shopwire\\.[a-z0-9.-]*\\*?))$',
+        description: 'serial, usb, input, network, bluetooth, net-admin, store, hq, pseudonym, call:{plugin} or subscribe:shopwire.{type}',
       },
     },
     match: {

@@ -4,7 +4,7 @@ import type { Command } from '../contract/command.ts'
 import { asFailure, type ErrorBody, Failure } from '../contract/errors.ts'
 import type { DeviceEvent } from '../contract/event.ts'
 import type { Json, JsonObject } from '../contract/json.ts'
-import type { Clock, DeviceState, KeyValue } from '../contract/plugin.ts'
+import type { AskOptions, Clock, DeviceState, KeyValue } from '../contract/plugin.ts'
 import { DEVICE } from '../contract/topics.ts'
 import type { Journal } from '../journal/api.ts'
 import type { Log } from '../log.ts'
@@ -18,6 +18,8 @@ import { Deliveries, follow } from './subscription.ts'
 
 export type CallPlugin = (plugin: string, device: string, command: string, args: Json, from: string) => Promise<Json>
 
+export type AskHq = (plugin: string, request: string, args: Json, options: AskOptions) => Promise<Json>
+
 export interface HostParts {
   bundle: Bundle
   journal: Journal
@@ -26,6 +28,7 @@ export interface HostParts {
   log: Log
   states: DeviceStates
   call: CallPlugin
+  ask: AskHq
   send: (message: ToPlugin) => void
 }
 
@@ -208,6 +211,11 @@ export class PluginHost {
       if (!this.#parts.bundle.manifest.permissions?.includes(`call:${plugin}`))
         throw new Failure('permission-denied', `plugin.json of ${this.#name} has no permission "call:${plugin}"`)
       return this.#parts.call(plugin, device, command, args, this.#name)
+    }
+    if (question.ask === 'hq') {
+      if (!this.#parts.bundle.manifest.permissions?.includes('hq'))
+        throw new Failure('permission-denied', `plugin.json of ${this.#name} has no permission "hq"`)
+      return this.#parts.ask(this.#name, question.request, question.args, question.options)
     }
     if (question.ask === 'list') return (await this.#space.list(String(question.prefix))) as unknown as Json
     const { key } = question

@@ -58,3 +58,21 @@ t.test("calls go through the daemon and need the permission for it; keys are dur
   t.match(await lab.lab('keep', { key: 'jobs/1' }), { value: { a: [1, null, 'x'] } })
   t.same(await lab.journal.space('plugin:lab').list(), [{ key: 'jobs/1', value: { a: [1, null, 'x'] } }])
 })
+
+t.test('HQ is asked and people are made pseudonyms of only where the manifest permits it', async (t) => {
+  const lab = await PluginLab.start({ plugins: ['lab'], sections: { lab: {} } })
+  t.teardown(() => lab.stop())
+  await lab.until(() => lab.status('lab') === 'running', 'the plugin')
+  t.same(await lab.lab('ask', { n: 1 }), { plugin: 'lab', request: 'question', args: { n: 1 } })
+  const told = await lab.lab('pseudonym', { kind: 'person', value: '13800000000' })
+  t.match(told, /^[A-Za-z0-9_-]{22}$/)
+  t.equal(await lab.lab('pseudonym', { kind: 'person', value: '13800000000' }), told)
+  t.not(await lab.lab('pseudonym', { kind: 'station', value: '13800000000' }), told)
+
+  lab.drop('lab', 'lab', (text, file) =>
+    file === 'plugin.json' ? text.replace('"hq", "pseudonym", ', '').replace('1.0.0', '1.0.1') : text,
+  )
+  await lab.until(() => lab.events('plugin.loaded').some((one) => one.data.version === '1.0.1'), 'the new version')
+  await t.rejects(lab.lab('ask', {}), { code: 'permission-denied' })
+  await t.rejects(lab.lab('pseudonym', { kind: 'person', value: 'x' }), { code: 'permission-denied' })
+})

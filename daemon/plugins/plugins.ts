@@ -7,13 +7,14 @@ import type { Json } from '../contract/json.ts'
 import type { Clock, CommandSpec, Manifest, PluginContext } from '../contract/plugin.ts'
 import type { Journal } from '../journal/api.ts'
 import type { Log } from '../log.ts'
+import type { PseudonymKey } from '../pseudonyms.ts'
 import type { Shop } from '../shop.ts'
 import type { ConfigureReport, PluginSections, Plugins } from './api.ts'
 import { type Folder, PluginFolders, WATCH_LIMITS, type WatchLimits } from './folders.ts'
 import { fingerprint, GoodCopies } from './good-copies.ts'
 import { type Bundle, readBundle } from './manifest.ts'
 import { killOrphans } from './orphans.ts'
-import type { CallPlugin } from './plugin-host.ts'
+import type { AskHq, CallPlugin } from './plugin-host.ts'
 import { PROCESS_LIMITS, type ProcessLimits } from './process.ts'
 import { checkSections, type Entry, exclusively, nameTaken, notRunnable, runsWith, unknownSection, wanted } from './registry.ts'
 import { LIMITS, type SupervisorLimits } from './supervisor.machine.ts'
@@ -23,10 +24,13 @@ export interface PluginsOptions {
   journal: Journal
   /** `ctx.call`, by the plugin named last: goes through dispatch. Its permission has been checked. */
   call: CallPlugin
+  /** `ctx.ask`, by the plugin named first. Its permission has been checked. */
+  ask: AskHq
   shop: Shop
   clock: Clock
   log: Log
   gateway: () => PluginContext['gateway']
+  pseudonyms: PseudonymKey
   builtinDir: string
   /** Third-party folders; they need not exist yet. */
   pluginDirs: readonly string[]
@@ -209,7 +213,7 @@ class PluginSystem implements Plugins {
   }
 
   #add(bundle: Bundle, origin: Entry['origin'], print: string): Entry {
-    const { journal, shop, clock, log, call, gateway, runner, stateDir, limits } = this.#options
+    const { journal, shop, clock, log, call, ask, gateway, pseudonyms, runner, stateDir, limits } = this.#options
     mkdirSync(stateDir, { recursive: true })
     const supervisor = new Supervisor(
       {
@@ -218,7 +222,9 @@ class PluginSystem implements Plugins {
         clock,
         log,
         call,
+        ask,
         gateway,
+        pseudonyms,
         runner,
         copies: new GoodCopies(join(stateDir, 'plugins-good')),
         owner: realpathSync(stateDir),

@@ -75,6 +75,7 @@ class Runner {
         createContext({
           config: message.config,
           gateway: message.gateway,
+          ...(message.pseudonyms ? { pseudonyms: message.pseudonyms } : {}),
           clock: systemClock,
           signal: this.#controller.signal,
           host,

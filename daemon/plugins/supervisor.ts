@@ -7,12 +7,13 @@ import type { Clock, PluginContext } from '../contract/plugin.ts'
 import type { PluginStatus } from '../contract/uplink.ts'
 import type { Journal } from '../journal/api.ts'
 import type { Log } from '../log.ts'
+import type { PseudonymKey } from '../pseudonyms.ts'
 import type { Shop } from '../shop.ts'
 import { DeviceStates } from './device-states.ts'
 import { fingerprint, type GoodCopies } from './good-copies.ts'
 import type { DeviceProblem } from './ipc.ts'
 import { type Bundle, checkSection } from './manifest.ts'
-import { type CallPlugin, PluginHost } from './plugin-host.ts'
+import { type AskHq, type CallPlugin, PluginHost } from './plugin-host.ts'
 import { PluginProcess, type ProcessLimits } from './process.ts'
 import {
   type Files,
@@ -32,7 +33,9 @@ export interface SupervisorParts {
   clock: Clock
   log: Log
   call: CallPlugin
+  ask: AskHq
   gateway: () => PluginContext['gateway']
+  pseudonyms: PseudonymKey
   runner: { file: string; execArgv?: string[] }
   copies: GoodCopies
   owner: string
@@ -249,7 +252,7 @@ export class Supervisor {
   }
 
   #spawn(files: Files): void {
-    const { journal, shop, clock, call, runner, owner, processLimits } = this.#parts
+    const { journal, shop, clock, call, ask, runner, owner, processLimits } = this.#parts
     try {
       const bundle = files === 'good' ? this.#parts.copies.read(this.name) : this.#bundle
       const { config, problems } = checkSection(bundle, this.#section)
@@ -265,6 +268,7 @@ export class Supervisor {
         log: this.#log,
         states: this.#states,
         call,
+        ask,
         send: (message) => launched.send(message),
       })
       const launched = PluginProcess.launch({
@@ -280,6 +284,7 @@ export class Supervisor {
           config,
           gateway: this.#parts.gateway(),
           permissions: bundle.manifest.permissions ?? [],
+          ...(bundle.manifest.permissions?.includes('pseudonym') ? { pseudonyms: this.#parts.pseudonyms } : {}),
         },
         onReady: () => {
           this.#forgetOthers()

@@ -1,11 +1,13 @@
 /** Runs a real plugin in the test's own process: the real context, with memory in place of journal and IPC. */
+import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { systemClock } from '../clock.ts'
 import { Failure } from '../contract/errors.ts'
-import type { DeviceEvent } from '../contract/event.ts'
+import { type CloudEvent, type DeviceEvent, TYPE_PREFIX } from '../contract/event.ts'
 import type { Json, JsonObject } from '../contract/json.ts'
-import type { Clock, DeviceState, KeyValue, Manifest, RunningPlugin, StartPlugin } from '../contract/plugin.ts'
+import type { AskOptions, Clock, DeviceState, KeyValue, Manifest, RunningPlugin, StartPlugin } from '../contract/plugin.ts'
 import { createContext } from '../plugins/context.ts'
+import { matchesType } from '../plugins/ipc.ts'
 import { SchemaSet } from '../schema.ts'
 
 export interface HarnessOptions {
@@ -19,6 +21,8 @@ export interface HarnessOptions {
   store?: Map<string, Json>
   /** Answers `ctx.call`. */
   call?: (plugin: string, device: string, command: string, args: Json) => Promise<Json>
+  /** Answers `ctx.ask` in HQ's place; without it HQ is away. */
+  ask?: (request: string, args: Json, options: AskOptions) => Promise<Json>
 }
 
 /** A plugin under test, and what it has said so far. */
@@ -30,8 +34,10 @@ export class PluginHarness {
   readonly #controller = new AbortController()
   readonly #waiting = new Set<() => void>()
   readonly #schemas: SchemaSet
+  readonly #subscriptions: { types: string[]; on: (event: CloudEvent) => Promise<void> }[] = []
   #running: RunningPlugin | undefined
   #commands = 0
+  #delivered = 0
   /** While set, emits are not acknowledged: a disk that takes its time. */
   #gate: Promise<void> | undefined
   #open: (() => void) | undefined
@@ -57,6 +63,7 @@ export class PluginHarness {
       clock: options.clock ?? systemClock,
       signal: this.#controller.signal,
       gateway: { id: 'shop-001', store: '0001', demo: options.demo ?? false },
+      pseudonyms: { key: '00'.repeat(32), rotate: 'never' },
       host: {
         emit: async (event) => {
           const sent = structuredClone(event)
@@ -81,7 +88,13 @@ export class PluginHarness {
           this.#tell()
         },
         call: options.call ?? (async (plugin) => Promise.reject(new Failure('plugin-not-found', `no plugin "${plugin}" in this test`))),
-        subscribe: () => {},
+        ask: async (request, args, how = {}) => {
+          if (!options.ask) throw new Failure('hq-unreachable', 'HQ is away')
+          return structuredClone(await options.ask(request, structuredClone(args), how))
+        },
+        subscribe: (types, on) => {
+          this.#subscriptions.push({ types, on })
+        },
         store: memoryStore(this.store),
       },
     })
@@ -95,6 +108,27 @@ export class PluginHarness {
     const problems = this.#schemas.args(command, checked)
     if (problems.length > 0) throw new Failure('args-invalid', problems.map((one) => `${one.path}: ${one.message}`).join('; '), problems)
     return this.#running.handle({ id, device, command, args: checked, from: 'lan' }, AbortSignal.timeout(60_000))
+  }
+
+  /** A journaled event of another plugin, handed to those who subscribed to it. Rejects as their handler does. */
+  async deliver(plugin: string, device: string, event: string, data: JsonObject, time = new Date().toISOString()): Promise<void> {
+    const cloud: CloudEvent = {
+      specversion: '1.0',
+      id: randomUUID(),
+      type: `${TYPE_PREFIX}${plugin}.${event}`,
+      source: `/shop-001/${plugin}/${device}`,
+      time,
+      datacontenttype: 'application/json',
+      sequence: String(++this.#delivered),
+      sequencetype: 'Integer',
+      epoch: 'test',
+      store: '0001',
+      clock: 'synced',
+      bootid: 'test',
+      data,
+    }
+    for (const { types, on } of this.#subscriptions)
+      if (types.some((type) => matchesType(type, cloud.type))) await on(structuredClone(cloud))
   }
 
   async configure(config: JsonObject): Promise<void> {

@@ -95,6 +95,8 @@ export class PluginLab {
       clock: systemClock,
       log: createLog({ level: 'debug', clock: systemClock, write: (line) => this.logs.push(JSON.parse(line)) }),
       call: (plugin, device, command, args, from) => this.command(plugin, device, command, args).then((result) => ({ from, result })),
+      ask: async (plugin, request, args) => ({ plugin, request, args }),
+      pseudonyms: { key: '00'.repeat(32), rotate: 'never' },
       gateway: () => ({ id: 'shop-001', store: '0001', demo: false }),
       builtinDir: this.builtinDir,
       pluginDirs: [this.pluginDir],

@@ -43,6 +43,7 @@ const UP: Record<keyof typeof UP_ENVELOPES, [description: string, qos: string, r
   sync: ['On connect and every 1-5 min: how far each side has got. HQ answers with whatever is newer.', '1', false],
   reported: ['What became of a desired config.', '1', true],
   result: ['What became of a command.', '1', false],
+  request: ['A plugin asks HQ, live; answered on dn/answer. Not journaled, and not to be stored: it may hold a secret.', '1', false],
   health: ['How it is, every 60 s.', '0', false],
   log: ['Log lines, only while asked for.', '0', false],
 }
@@ -51,6 +52,7 @@ const DOWN: Record<keyof typeof DOWN_ENVELOPES, string> = {
   ack: 'HQ has stored everything up to sequence. The only thing that moves the gateway’s cursor: a PUBACK does not.',
   desired: 'The config that HQ wants. Only a higher version is applied; the same again is a no-op. Retaining it is a hint, not needed.',
   command: 'A command to a plugin.',
+  answer: 'The answer to an up/request, by its id.',
 }
 
 export function asyncapi(version: string, manifests: readonly Manifest[]): JsonObject {
