@@ -43,6 +43,27 @@ export const ERRORS = {
   'payload-too-large': { http: 413, retry: false, means: 'The payload is larger than the limit.' },
   'queue-full': { http: 429, retry: true, means: 'Too much is waiting already; try again later.' },
 
+  'network-denied': {
+    http: 503,
+    retry: false,
+    means: 'The right to work on the network is missing; the message names what, and the mend.',
+  },
+  'session-unknown': { http: 404, retry: false, means: 'There is no such guest session.' },
+  'code-invalid': { http: 422, retry: false, means: 'The code is not one of ours, has expired, or is not for this.' },
+  'code-used': { http: 409, retry: false, means: 'The code has been used already.' },
+  'code-locked': { http: 429, retry: true, means: 'Too many wrong codes; try again later.' },
+
+  'amount-invalid': {
+    http: 422,
+    retry: false,
+    means: 'An amount is a whole number of minor units (cents, fen), from 1 on, that a provider takes.',
+  },
+  'payment-not-found': { http: 404, retry: false, means: 'No such payment is known here.' },
+  'payment-conflict': { http: 409, retry: false, means: 'This order number was used with another amount, currency or till.' },
+  'payment-state': { http: 409, retry: false, means: 'The payment is not in a state that allows this.' },
+  'payment-refused': { http: 422, retry: false, means: 'The provider refused; nothing was charged.' },
+  'payment-unknown': { http: 502, retry: false, means: 'Whether money moved is not known yet; it is being asked until it is.' },
+
   'job-unknown': { http: 404, retry: false, means: 'No print job of this id is kept.' },
   'job-cancelled': { http: 409, retry: false, means: 'The print job was cancelled before anything of it was sent.' },
   'job-uncertain': { http: 502, retry: false, means: 'The line was cut while printing; look at the paper, then ask for a reprint.' },
