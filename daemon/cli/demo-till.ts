@@ -1,54 +1,84 @@
 import type { CloudEvent } from '../contract/event.ts'
-import type { JsonObject } from '../contract/json.ts'
+import type { Json, JsonObject } from '../contract/json.ts'
 import type { DaemonClient } from './client.ts'
 
 /** When a till acts, and what it asks for. Data of the demo's scene, so that no plugin is named in code. */
 export interface TillRule {
   on: string
-  where: Record<string, string>
-  /** Acts on each n-th such event. */
-  every: number
+  where?: Record<string, string>
+  /** Gathers the codes of so many such events into a sale, and acts on the last. Without it, it acts on each. */
+  basket?: number
   /** Plugin, device, command. */
   command: [string, string, string]
+  /** The command's id: a repeat of the same event then does nothing twice. */
+  id?: string
+  /** `{items}`, `{total}`, `{amount}` (minor units) and `{number}` of the sale; `{data.…}` of the event. A value that is one word alone keeps its type. */
   args: JsonObject
 }
 
-/** The demo's till: collects scanned codes and has a receipt printed for each few of them. */
-export class DemoTill {
-  readonly #rule: TillRule
-  readonly #client: DaemonClient
-  readonly #codes: string[] = []
-  #sales = 0
+type Words = Record<string, Json>
 
-  constructor(rule: TillRule, client: DaemonClient) {
-    this.#rule = rule
+/** The demo's till: gathers scanned codes into sales, and does what its rules say as the events come back. */
+export class DemoTill {
+  readonly #rules: { rule: TillRule; codes: string[] }[]
+  readonly #client: DaemonClient
+  /** By number, the last ones: a payment that comes back names its order. */
+  readonly #sales = new Map<string, Words>()
+  #count = 0
+
+  constructor(rules: TillRule[], client: DaemonClient) {
+    this.#rules = rules.map((rule) => ({ rule, codes: [] }))
     this.#client = client
   }
 
   hear(event: CloudEvent): void {
-    if (event.type !== this.#rule.on || Object.entries(this.#rule.where).some(([key, value]) => event.data[key] !== value)) return
-    this.#codes.push(String(event.data.code))
-    if (this.#codes.length < this.#rule.every) return
-    const codes = this.#codes.splice(0)
-    this.#sales += 1
-    const prices = codes.map(priceOf)
-    const words: Record<string, string> = {
-      items: codes.map((code, at) => `${code} | ¥${(prices[at] ?? 0).toFixed(2)}`).join('\n'),
-      total: `¥${prices.reduce((sum, price) => sum + price, 0).toFixed(2)}`,
-      number: String(this.#sales),
+    for (const { rule, codes } of this.#rules) {
+      if (event.type !== rule.on || Object.entries(rule.where ?? {}).some(([key, value]) => event.data[key] !== value)) continue
+      let sale = this.#sales.get(String(event.data.order))
+      if (rule.basket !== undefined) {
+        codes.push(String(event.data.code))
+        if (codes.length < rule.basket) continue
+        sale = this.#close(codes.splice(0))
+      }
+      this.#act(rule, { ...sale, ...Object.fromEntries(Object.entries(event.data).map(([key, value]) => [`data.${key}`, value])) })
     }
-    const args = JSON.parse(JSON.stringify(this.#rule.args), (_key, value: unknown) =>
-      typeof value === 'string' ? value.replace(/\{(\w+)\}/g, (all, name: string) => words[name] ?? all) : value,
+  }
+
+  #close(codes: string[]): Words {
+    this.#count += 1
+    const number = `D-${String(this.#count).padStart(4, '0')}`
+    const prices = codes.map(priceOf)
+    const amount = prices.reduce((sum, price) => sum + price, 0)
+    const items = codes.map((code, at) => `${code} | ¥${yuan(prices[at] ?? 0)}`).join('\n')
+    const sale = { items, total: `¥${yuan(amount)}`, amount, number }
+    this.#sales.set(number, sale)
+    const [oldest] = this.#sales.keys()
+    if (this.#sales.size > 100 && oldest !== undefined) this.#sales.delete(oldest)
+    return sale
+  }
+
+  #act(rule: TillRule, words: Words): void {
+    const [plugin, device, command] = rule.command
+    const id = rule.id === undefined ? {} : { id: String(fill(rule.id, words)) }
+    const args = JSON.parse(JSON.stringify(rule.args), (_key, value: Json) =>
+      typeof value === 'string' ? fill(value, words) : value,
     ) as JsonObject
-    const [plugin, device, command] = this.#rule.command
     // A refusal is an event of its own (command.finished) and shows in the list.
-    this.#client.call('POST', `/api/v1/cmd/${plugin}/${device}/${command}`, { args }, () => true).catch(() => {})
+    this.#client.call('POST', `/api/v1/cmd/${plugin}/${device}/${command}`, { ...id, args }, () => true).catch(() => {})
   }
 }
 
-/** The demo has no price list: a price that is always the same for a code. */
+function fill(text: string, words: Words): Json {
+  const alone = /^\{([\w.]+)\}$/.exec(text)?.[1]
+  if (alone !== undefined && words[alone] !== undefined) return words[alone]
+  return text.replace(/\{([\w.]+)\}/g, (all, name: string) => (words[name] === undefined ? all : String(words[name])))
+}
+
+const yuan = (fen: number): string => (fen / 100).toFixed(2)
+
+/** The demo has no price list: a price in fen that is always the same for a code. */
 function priceOf(code: string): number {
   let sum = 0
   for (const char of code) sum = (sum * 31 + char.charCodeAt(0)) % 4_000
-  return (sum + 100) / 100
+  return sum + 100
 }

@@ -15,7 +15,7 @@ import { type CliCommand, type Io, parse } from './io.ts'
 
 interface Scene {
   simulators: string[][]
-  till: TillRule
+  till: TillRule[]
 }
 
 export const demo: CliCommand = async (args, io) => {
@@ -82,9 +82,9 @@ function freePort(port: number): Promise<number | undefined> {
 }
 
 function start(name: string, words: string[], env: NodeJS.ProcessEnv, io: Io, end: AbortController): ChildProcess {
-  const child = spawn(process.execPath, [selfFile(), ...words], { env, stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(process.execPath, [selfFile(), ...words], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   let last = ''
-  child.stderr?.on('data', (chunk: Buffer) => (last = (last + chunk.toString()).slice(-2_000)))
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => (last = (last + chunk.toString()).slice(-2_000)))
   child.once('exit', (code) => {
     if (end.signal.aborted) return
     io.err(`The ${name} ended by itself (exit ${code}). ${last.trim()}`)

@@ -24,9 +24,12 @@ const SHELF = [
   '692259351009',
 ]
 
-export type Scene = 'day' | 'products' | 'pay'
+export type Scene = 'day' | 'sales' | 'products' | 'pay'
 
-/** An endless stream of codes. `day`: baskets of a few products, a member card now and then, and a pay code at the end. */
+/**
+ * An endless stream of codes. `day`: baskets of a few products, a member card now and then, and a pay code at the end. `sales`: the
+ * same with three products in each, for a till that only counts.
+ */
 export function* shopCodes(scene: Scene = 'day', seed = 1): Generator<SimulatedCode, never> {
   const random = generator(seed)
   const digits = (count: number): string => Array.from({ length: count }, () => Math.floor(random() * 10)).join('')
@@ -50,7 +53,7 @@ export function* shopCodes(scene: Scene = 'day', seed = 1): Generator<SimulatedC
     else if (scene === 'pay') yield pay()
     else {
       if (random() < 0.3) yield { text: `VIP${digits(8)}`, aim: ']Q1', kind: 'member' }
-      for (let left = 1 + Math.floor(random() * 5); left > 0; left--) yield product()
+      for (let left = scene === 'sales' ? 3 : 1 + Math.floor(random() * 5); left > 0; left--) yield product()
       if (random() < 0.15) yield { text: `CPN-${digits(6)}`, aim: ']C0', kind: 'coupon' }
       if (random() < 0.05) yield { text: `https://claim.example/${digits(10)}`, aim: ']Q1', kind: 'claim' }
       if (random() < 0.05) yield { text: `PU-${digits(5)}`, aim: ']C0', kind: 'pickup' }

@@ -22,7 +22,7 @@ export interface Behaviour {
 }
 
 export const USAGE = `usage: sim scanner [--listen HOST:PORT | --serial PATH | --hid FIFO] [--every 1s | --rate LINES_PER_SECOND]
-  [--scene day|products|pay] [--codes FILE] [--seed N] [--count N] [--suffix cr|lf|crlf|none] [--aim] [--layout us|uk|de|fr|es|it]
+  [--scene day|sales|products|pay] [--codes FILE] [--seed N] [--count N] [--suffix cr|lf|crlf|none] [--aim] [--layout us|uk|de|fr|es|it]
   [--split BYTES] [--double] [--garbage EVERY_N]`
 
 export interface Options {
@@ -40,7 +40,7 @@ export interface Options {
 }
 
 const SUFFIXES: Readonly<Record<string, string>> = { cr: '\r', lf: '\n', crlf: '\r\n', none: '' }
-const SCENES: readonly string[] = ['day', 'products', 'pay'] satisfies Scene[]
+const SCENES: readonly string[] = ['day', 'sales', 'products', 'pay'] satisfies Scene[]
 
 /** Undefined when they are wrong. */
 export function readOptions(args: readonly string[]): Options | undefined {
