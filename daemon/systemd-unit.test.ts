@@ -1,7 +1,7 @@
 /** The unit as it ships, judged by systemd's own tools. */
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { copyFileSync, readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import t from 'tap'
 
 const unit = resolve(import.meta.dirname, '../systemd/shopwire.service')
@@ -23,6 +23,21 @@ t.test('systemd knows every key of it', { skip }, async (t) => {
   const complaints = analyze('verify', '--man=no', unit)
     .split('\n')
     .filter((line) => /shopwire\.service/.test(line) && /Unknown|Failed to parse|ignoring|Invalid/i.test(line))
+  t.same(complaints, [])
+})
+
+t.test('with guest WiFi and beacons: three capabilities more, and still at most 2.6', { skip }, async (t) => {
+  const dir = t.testdir({ 'shopwire.service.d': {} })
+  copyFileSync(unit, join(dir, 'shopwire.service'))
+  copyFileSync(resolve(unit, '../network.conf'), join(dir, 'shopwire.service.d/network.conf'))
+  const merged = join(dir, 'shopwire.service')
+  const said = analyze('security', '--offline=true', '--no-pager', merged)
+  const exposure = Number(/Overall exposure level for shopwire\.service: ([\d.]+)/.exec(said)?.[1])
+  t.ok(exposure > 0 && exposure <= 2.6, `${exposure}: ${said.split('\n').at(-2)}`)
+  t.match(said, /✗.*CapabilityBoundingSet=~CAP_NET_ADMIN/, 'the drop-in was read')
+  const complaints = analyze('verify', '--man=no', merged)
+    .split('\n')
+    .filter((line) => /network\.conf/.test(line))
   t.same(complaints, [])
 })
 

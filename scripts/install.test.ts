@@ -171,3 +171,27 @@ t.test('the example that ships is valid, and so is all that is commented out in 
     t.same(new SchemaSet(manifest).config(structuredClone(section)), [], name)
   }
 })
+
+t.test('a shop with guest WiFi: the rights come with --network, stay at an upgrade, and go when told', async (t) => {
+  const image = openImage(t)
+  image.build('1.0.0', 'one')
+  image.install()
+  const dropin = join(image.root, 'etc/systemd/system/shopwire.service.d/network.conf')
+  const sysctl = join(image.root, 'etc/sysctl.d/60-shopwire.conf')
+  t.notOk(existsSync(dropin), 'a shop without it runs without capabilities')
+
+  const { code, out } = image.install('--network')
+  t.equal(code, 0, out)
+  t.match(readFileSync(dropin, 'utf8'), /^AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE$/m)
+  t.match(readFileSync(sysctl, 'utf8'), /^net\.ipv4\.ip_forward = 1$/m)
+  t.match(out, /nftables, dnsmasq-base/)
+
+  image.build('1.1.0', 'two')
+  image.install()
+  t.ok(existsSync(dropin), 'kept')
+  image.install('--no-network')
+  t.notOk(existsSync(dropin) || existsSync(sysctl))
+  image.install('--network')
+  image.install('--uninstall')
+  t.notOk(existsSync(dropin) || existsSync(sysctl))
+})
