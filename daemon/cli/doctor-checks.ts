@@ -3,7 +3,8 @@ import { constants } from 'node:fs'
 import { access, stat, statfs } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
-import type { JsonObject } from '../contract/json.ts'
+import { asFailure } from '../contract/errors.ts'
+import type { Json, JsonObject } from '../contract/json.ts'
 import type { DeviceView } from '../shop.ts'
 import { type Check, type Finding, type Outcome, worstOf } from './doctor.ts'
 import type { Facts } from './doctor-facts.ts'
@@ -241,6 +242,40 @@ const printer: Check = {
   },
 }
 
+/** The command with which a plugin looks at itself: `{findings: [{state: ok | warn | fail, fact, fix?}]}`. */
+export const SELF_CHECK = 'self-check'
+
+const plugins: Check = {
+  name: 'plugins',
+  needs: ['service'],
+  async run({ status, manifests, command }) {
+    const able = manifests
+      .filter(
+        ({ name, commands = {} }) => SELF_CHECK in commands && status?.plugins.some((one) => one.name === name && one.status === 'running'),
+      )
+      .map(({ name }) => name)
+    const looked = await Promise.all(
+      able.map(async (name) => {
+        const findings = await command(name, SELF_CHECK).then(findingsOf, (error: unknown): Finding[] => [
+          { state: 'fail', fact: `could not look at itself: ${asFailure(error).message}`, fix: 'sudo journalctl -u shopwire -n 50' },
+        ])
+        return findings.map((one): Finding => ({ ...one, fact: `${name}: ${one.fact}` }))
+      }),
+    )
+    const fine = looked.flatMap((findings) => findings.filter((one) => one.state === 'ok').map((one) => one.fact))
+    return worstOf(looked.flat(), fine.join('; ') || 'none that looks at itself is running', (bad) => `${bad} problems`)
+  },
+}
+
+/** A plugin may be anybody's: what is not a finding is left out. */
+function findingsOf(result: Json): Finding[] {
+  const { findings } = asObject(result)
+  return (Array.isArray(findings) ? findings : []).map(asObject).flatMap(({ state, fact, fix }): Finding[] => {
+    if ((state !== 'ok' && state !== 'warn' && state !== 'fail') || typeof fact !== 'string') return []
+    return [{ state, fact, ...(typeof fix === 'string' ? { fix } : {}) }]
+  })
+}
+
 const link: Check = {
   name: 'link',
   needs: ['service'],
@@ -315,7 +350,7 @@ const backlog: Check = {
   },
 }
 
-export const CHECKS: readonly Check[] = [config, storage, clock, service, devices, printer, link, hq, backlog]
+export const CHECKS: readonly Check[] = [config, storage, clock, service, devices, printer, plugins, link, hq, backlog]
 
 /** The folder, or the nearest one above that exists: before its first start a gateway has none. */
 async function firstThere(folder: string): Promise<string> {

@@ -3,7 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { askTimedated } from '../clock-sync.ts'
 import { type Config, findConfig, loadConfig } from '../config.ts'
-import { asFailure, type Failure, type Problem } from '../contract/errors.ts'
+import type { CommandResult } from '../contract/command.ts'
+import { asFailure, Failure, type Problem } from '../contract/errors.ts'
+import type { Json } from '../contract/json.ts'
 import type { Manifest } from '../contract/plugin.ts'
 import type { Status } from '../http/api.ts'
 import { DaemonClient, SOCKET_NAME } from './client.ts'
@@ -22,6 +24,8 @@ export interface Facts {
   /** Now, and whether a time server has set the clock; undefined when nobody can tell. */
   now: number
   clockSet: boolean | undefined
+  /** Runs a command of a running plugin's single instance; rejects when it cannot. */
+  command: (plugin: string, command: string) => Promise<Json>
   /** Runs a program; undefined when it is not there or fails. */
   run: (program: string, args: string[]) => Promise<string | undefined>
 }
@@ -60,6 +64,7 @@ export async function gatherFacts(parts: FactsParts): Promise<Facts> {
     manifests: [...parts.pluginDirs, ...(config?.pluginDirs ?? [])].flatMap(manifestsIn),
     now: Date.now(),
     clockSet,
+    command: (plugin, command) => runCommand(dataDir, plugin, command),
     run: parts.run,
   }
 }
@@ -105,6 +110,13 @@ async function askDaemon(dataDir: string, answerMs: number): Promise<Pick<Facts,
   } finally {
     clearTimeout(handle)
   }
+}
+
+async function runCommand(dataDir: string, plugin: string, command: string): Promise<Json> {
+  const client = new DaemonClient(join(dataDir, SOCKET_NAME))
+  const { result, error } = await client.call<CommandResult>('POST', `/api/v1/cmd/${plugin}/-/${command}`, {}, () => true)
+  if (error) throw new Failure(error.code, error.message)
+  return result ?? null
 }
 
 /** Whatever can be read; a broken plugin is the config check's matter. */

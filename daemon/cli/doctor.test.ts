@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { createServer as createTlsServer } from 'node:tls'
 import { gunzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
+import { Failure } from '../contract/errors.ts'
 import type { JsonObject } from '../contract/json.ts'
 import type { Status } from '../http/api.ts'
 import { type Check, type CheckResult, runDoctor } from './doctor.ts'
@@ -87,12 +88,12 @@ async function openBox(t: Test, config: string, status?: unknown, programs: Reco
 
 const SHOP = 'gateway: { id: shop-001 }\n'
 
-t.test('a shop where all is well: nine lines in order, no escape bytes, nothing to mend', async (t) => {
+t.test('a shop where all is well: ten lines in order, no escape bytes, nothing to mend', async (t) => {
   const box = await openBox(t, SHOP, healthy())
   const { names, text, ok } = await box.examine()
-  t.same(names, ['config', 'storage', 'clock', 'service', 'devices', 'printer', 'link', 'HQ', 'backlog'])
+  t.same(names, ['config', 'storage', 'clock', 'service', 'devices', 'printer', 'plugins', 'link', 'HQ', 'backlog'])
   t.ok(ok, text)
-  t.equal(text.split('\n').length, 10)
+  t.equal(text.split('\n').length, 11)
   t.notMatch(text, /\u001b|Fix:/)
   t.match(text, /All is well\.$/)
 })
@@ -331,5 +332,45 @@ t.test('the command itself, as people call it', async (t) => {
   })
   const [code] = await once(runner, 'close')
   t.equal(code, 0, err)
-  t.equal(JSON.parse(out).checks.length, 9)
+  t.equal(JSON.parse(out).checks.length, 10)
+})
+
+t.test('plugins look at themselves: what they say stands in the report, and one that cannot is a finding of its own', async (t) => {
+  const running = (name: string) => ({ name, version: '1.0.0', status: 'running' as const, since: AGO, restarts: 0 })
+  const manifest = (name: string, commands: JsonObject) => ({ name, version: '1.0.0', api: '1', entry: 'plugin.cjs', commands })
+  const manifests = [
+    manifest('portal', { 'self-check': {} }),
+    manifest('beacon', { 'self-check': {} }),
+    manifest('scanner', {}),
+  ] as Facts['manifests']
+  const answers: Record<string, unknown> = {
+    portal: {
+      findings: [
+        { state: 'ok', fact: '9 of 9 probes are led to the page' },
+        { state: 'warn', fact: 'no certificate', fix: 'set https' },
+        'junk',
+      ],
+    },
+  }
+  const check = CHECKS.find(({ name }) => name === 'plugins') as Check
+  const look = (facts: Partial<Facts>) =>
+    check.run({ status: healthy({ plugins: [running('portal'), running('beacon'), running('scanner')] }), manifests, ...facts } as Facts)
+
+  const outcome = await look({
+    command: async (plugin) => {
+      if (plugin === 'beacon') throw new Failure('command-timeout', 'it did not answer')
+      return answers[plugin] as JsonObject
+    },
+  })
+  t.match(outcome, {
+    state: 'fail',
+    findings: [
+      { state: 'warn', fact: 'portal: no certificate', fix: 'set https' },
+      { state: 'fail', fact: 'beacon: could not look at itself: it did not answer' },
+    ],
+  })
+  t.same(await look({ command: async () => ({ findings: [{ state: 'ok', fact: 'fine' }] }) }), {
+    state: 'ok',
+    fact: 'portal: fine; beacon: fine',
+  })
 })
