@@ -45,7 +45,7 @@ const COMMANDS: Record<string, Entry> = {
   demo: { usage: 'demo', does: 'a whole shop on this machine', load: async () => (await import('./cli/demo.ts')).demo },
   sim: { usage: 'sim PLUGIN …', does: 'one simulated device', load: async () => (await import('./cli/sim.ts')).sim },
   password: { usage: 'password', does: 'hashes a password for the config', load: async () => (await import('./cli/password.ts')).password },
-  hq: { usage: 'hq sink | desired | cmd …', does: "HQ's side", load: async () => (await import('../hq/sink/cli.ts')).hq },
+  hq: { usage: 'hq sink | desk | desired | cmd …', does: "HQ's side", load: async () => (await import('../hq/cli.ts')).hq },
 }
 
 async function main(args: string[], io: Io): Promise<number> {

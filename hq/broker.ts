@@ -1,7 +1,7 @@
 /** A short-lived connection to HQ's broker, for one publish and perhaps an answer. */
 import { readFileSync } from 'node:fs'
 import { connect, type IClientOptions, type MqttClient } from 'mqtt'
-import { Failure } from '../../daemon/contract/errors.ts'
+import { Failure } from '../daemon/contract/errors.ts'
 
 export interface BrokerArgs {
   broker: string

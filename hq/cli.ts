@@ -1,16 +1,18 @@
-/** HQ's side on the command line: `shopwire hq sink | desired | cmd`. */
+/** HQ's side on the command line: `shopwire hq sink | desk | desired | cmd`. */
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import type { CommandResult } from '../../daemon/contract/command.ts'
-import { Failure } from '../../daemon/contract/errors.ts'
-import type { Json, JsonObject } from '../../daemon/contract/json.ts'
-import type { Clock, Logger, MonoMs, WallMs } from '../../daemon/contract/plugin.ts'
-import { GATEWAY_ID, hq as topics } from '../../daemon/contract/topics.ts'
-import type { DownCommand } from '../../daemon/contract/uplink.ts'
+import type { CommandResult } from '../daemon/contract/command.ts'
+import { Failure } from '../daemon/contract/errors.ts'
+import type { Json, JsonObject } from '../daemon/contract/json.ts'
+import type { Clock, Logger, MonoMs, WallMs } from '../daemon/contract/plugin.ts'
+import { GATEWAY_ID, hq as topics } from '../daemon/contract/topics.ts'
+import type { DownCommand } from '../daemon/contract/uplink.ts'
 import { type BrokerArgs, credentials, withBroker } from './broker.ts'
-import { Sink } from './sink.ts'
-import { openSqliteStore } from './sqlite-store.ts'
+import { Book, type BookFile } from './desk/book.ts'
+import { type Asked, Desk } from './desk/desk.ts'
+import { Sink } from './sink/sink.ts'
+import { openSqliteStore } from './sink/sqlite-store.ts'
 
 export interface HqIo {
   out(line: string): void
@@ -20,6 +22,7 @@ export interface HqIo {
 
 const USAGE = `usage:
   shopwire hq sink --broker URL [--db FILE] [BROKER OPTIONS] [--json]
+  shopwire hq desk --broker URL --book FILE.json [BROKER OPTIONS] [--json]
   shopwire hq desired GATEWAY FILE.json --broker URL [--db FILE] [BROKER OPTIONS] [--json]
   shopwire hq cmd GATEWAY PLUGIN DEVICE COMMAND [JSON] --broker URL [--timeout SECONDS] [BROKER OPTIONS] [--json]
 BROKER OPTIONS: --ca FILE --cert FILE --key FILE --username NAME --password-file FILE`
@@ -30,7 +33,7 @@ const STATUS_MS = 5_000
 /** Exit codes: 0 done, 1 the answer is no, 2 usage, 3 the broker cannot be reached. */
 export async function hq(args: string[], io: HqIo): Promise<number> {
   const [name, ...rest] = args
-  const run = name === undefined ? undefined : { sink: runSink, desired: runDesired, cmd: runCommand }[name]
+  const run = name === undefined ? undefined : { sink: runSink, desk: runDesk, desired: runDesired, cmd: runCommand }[name]
   let given: Given
   try {
     if (!run) throw new Failure('not-found', `there is no "hq ${name ?? ''}"`)
@@ -56,6 +59,7 @@ class UsageFault extends Error {}
 
 interface Given extends BrokerArgs {
   db: string
+  book?: string
   json: boolean
   timeoutMs: number
   words: string[]
@@ -69,6 +73,7 @@ function read(args: string[]): Given {
     options: {
       broker: text,
       db: text,
+      book: text,
       ca: text,
       cert: text,
       key: text,
@@ -78,7 +83,7 @@ function read(args: string[]): Given {
       json: { type: 'boolean' },
     },
   })
-  const { broker, db, timeout = '30', json = false, 'password-file': passwordFile, ...rest } = values
+  const { broker, db, book, timeout = '30', json = false, 'password-file': passwordFile, ...rest } = values
   if (broker === undefined || !URL.canParse(broker))
     throw new Failure('args-invalid', '--broker must be a URL: mqtt://host:port or mqtts://host:port')
   if (!(Number(timeout) > 0)) throw new Failure('args-invalid', '--timeout must be seconds')
@@ -88,6 +93,7 @@ function read(args: string[]): Given {
     json,
     timeoutMs: Number(timeout) * 1000,
     words: positionals,
+    ...(book === undefined ? {} : { book }),
     ...(passwordFile === undefined ? {} : { passwordFile }),
     ...rest,
   }
@@ -117,6 +123,32 @@ async function runSink(given: Given, io: HqIo): Promise<number> {
   clearInterval(timer)
   await sink.stop()
   await store.close()
+  return connected ? 0 : 3
+}
+
+/** Answers shops from a file, to try them against. Runs until the signal. */
+async function runDesk(given: Given, io: HqIo): Promise<number> {
+  if (given.words.length > 0) throw new UsageFault(`"${given.words[0]}" is too much`)
+  if (given.book === undefined) throw new UsageFault('--book FILE.json is needed: codes, members, charges')
+  const book = new Book(readJson(given.book) as BookFile, (phone, code) => io.out(`text message to ${phone}: ${code}`))
+  const mqtt = { ...credentials(given), clientId: `shopwire-desk-${randomUUID().slice(0, 8)}` }
+  const answer = async (asked: Asked): Promise<Json> => {
+    const result = await book.answer(asked)
+    // What was asked may hold a secret: its name alone is shown.
+    io.out(
+      given.json
+        ? JSON.stringify({ gateway: asked.gateway, request: asked.request })
+        : `${asked.gateway}: ${asked.plugin} ${asked.request}`,
+    )
+    return result
+  }
+  const desk = new Desk({ url: given.broker, mqtt, answer, clock, log: lineLog(given.json, io) })
+  let connected = false
+  const started = desk.start().then(() => {
+    connected = true
+  })
+  await Promise.race([aborted(io.signal), started.then(() => aborted(io.signal))])
+  await desk.stop()
   return connected ? 0 : 3
 }
 
