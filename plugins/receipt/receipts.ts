@@ -192,8 +192,8 @@ function eventData(
 
 /** Why nothing, or not all, could be read. */
 function reason(letters: number, whole: boolean, parsed: boolean, templated: boolean): string | undefined {
-  if (letters === 0) return 'bitmap'
   if (!whole) return 'cut-short'
+  if (letters === 0) return 'bitmap'
   if (parsed) return undefined
   return templated ? 'nothing-found' : 'no-template'
 }

@@ -96,6 +96,8 @@ function bytes(state: CaptureState, chunk: Buffer): CaptureEffect[] {
   const effects: CaptureEffect[] = []
   for (const token of state.tokenizer.feed(chunk)) {
     if (token.kind === 'command') command(state, token, effects)
+    // Nothing of it would be kept.
+    else if (token.kind === 'text' && state.lines.length >= LINES_MOST) state.dropped = true
     else state.layout.apply(token)
   }
   return effects
@@ -123,7 +125,8 @@ function command(state: CaptureState, token: Extract<Token, { kind: 'command' }>
   reset(state, end)
 }
 
-function unsafeReason({ unknown, layout: { modes } }: CaptureState): { unsafe?: string } {
+function unsafeReason({ unknown, dropped, layout: { modes } }: CaptureState): { unsafe?: string } {
+  if (dropped) return { unsafe: 'too-long' }
   if (unknown) return { unsafe: 'unknown-command' }
   if (modes.pageMode) return { unsafe: 'page-mode' }
   if (modes.macro) return { unsafe: 'macro' }
@@ -132,7 +135,9 @@ function unsafeReason({ unknown, layout: { modes } }: CaptureState): { unsafe?: 
 }
 
 function addRow(state: CaptureState, row: Row): void {
-  const text = rowText(row).slice(0, COLUMNS_MOST)
+  const all = rowText(row)
+  const text = all.slice(0, COLUMNS_MOST)
+  if (all.length > COLUMNS_MOST) state.dropped = true
   const letters = countLetters(text)
   state.letters += letters
   // Empty lines before the first line say nothing, and would make a receipt of the feed after a cut.

@@ -7,6 +7,8 @@ export const ESC = 0x1b
 export const FS = 0x1c
 export const GS = 0x1d
 export const DLE = 0x10
+/** Not Epson's: Seiko's `DC2 q n`, and what small print units of other makes know. */
+export const DC2 = 0x12
 
 /**
  * `more`: the head is not all there yet, at least this many bytes of it are needed. `head`: its length, and that of the data after
@@ -44,7 +46,7 @@ const FIXED: Readonly<Record<number, Readonly<Record<string, number>>>> = {
     B: 4,
     C: 5,
   },
-  [FS]: { ...lengths(2, '&.'), ...lengths(3, '!-CW'), S: 4, '?': 4, p: 4, '2': 76 },
+  [FS]: { ...lengths(2, '&.'), ...lengths(3, '!-CW'), S: 4, '?': 4, p: 4 },
   [GS]: { ...lengths(2, ':E'), ...lengths(3, '!/BHIabfhrwTcj#'), ...lengths(4, '$LWP\\'), '^': 5, z: 4 },
 }
 
@@ -52,12 +54,13 @@ function lengths(length: number, letters: string): Record<string, number> {
   return Object.fromEntries([...letters].map((letter) => [letter, length]))
 }
 
-/** `head` begins with DLE, ESC, FS or GS. */
+/** `head` begins with DLE, DC2, ESC, FS or GS. */
 export function shapeOf(head: Uint8Array): Shape {
   const [lead, second] = head
   if (second === undefined) return more(2)
   if (lead === DLE) return realtime(head, second)
   const letter = String.fromCharCode(second)
+  if (lead === DC2) return unitShape(head, letter)
   if (lead === GS) return groupShape(head, letter) ?? fixedShape(GS, letter)
   if (lead === FS) return kanjiShape(head, letter) ?? fixedShape(FS, letter)
   return escapeShape(head, letter) ?? fixedShape(ESC, letter)
@@ -81,6 +84,19 @@ function realtime(head: Uint8Array, second: number): Shape {
     case 0x14:
       if (third === undefined) return more(3)
       return whole(third === 8 ? 10 : 5)
+    default:
+      return unknown(1)
+  }
+}
+
+function unitShape(head: Uint8Array, letter: string): Shape {
+  switch (letter) {
+    case 'q':
+    case '#':
+      return whole(3)
+    case '*':
+      // Bit image: rows, bytes across.
+      return head.length < 4 ? more(4) : withData(4, (head[2] ?? 0) * (head[3] ?? 0))
     default:
       return unknown(1)
   }
@@ -122,6 +138,9 @@ function kanjiShape(head: Uint8Array, letter: string): Shape | undefined {
       // NV bit images: each says its size in bytes across and down, 8 x 8 dots a unit.
       if (head.length < 3) return more(3)
       return { head: 3, data: 0, known: true, groups: head[2] ?? 0, groupHead: 4, groupData: (one) => u16(one, 0) * u16(one, 2) * 8 }
+    case '2':
+      // A character of 24 x 24 dots.
+      return head.length < 4 ? more(4) : withData(4, 72)
     case 'g':
       // `FS g 1 m a1-a4 nL nH d…` writes user memory, `FS g 2 m a1-a4 nL nH` reads it.
       if (head.length < 3) return more(3)

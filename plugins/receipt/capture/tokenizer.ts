@@ -1,5 +1,5 @@
 /** A till's bytes to tokens, in pieces as they arrive and in constant memory: data is passed over by its declared length. */
-import { DLE, ESC, FS, GS, HEAD_MOST, type Shape, shapeOf } from './shapes.ts'
+import { DC2, DLE, ESC, FS, GS, HEAD_MOST, type Shape, shapeOf } from './shapes.ts'
 
 export type Token =
   /** A run of bytes from 0x20 on, or what of it has arrived. */
@@ -61,8 +61,7 @@ export class Tokenizer {
       else if (this.#groups) at = this.#group(chunk, at, tokens)
       else if (this.#head.length > 0) {
         this.#head.push(chunk[at] ?? 0)
-        at += 1
-        this.#measure(tokens)
+        at += 1 - this.#measure(tokens)
       } else at = this.#plain(chunk, at, start, tokens)
     }
     this.#fed = start + chunk.length
@@ -84,26 +83,28 @@ export class Tokenizer {
       tokens.push({ kind: 'text', at: start + at, bytes: chunk.subarray(at, end) })
       return end
     }
-    if (first === ESC || first === FS || first === GS || first === DLE) {
+    if (first === ESC || first === FS || first === GS || first === DLE || first === DC2) {
       this.#head = [first]
       this.#headAt = start + at
     } else tokens.push({ kind: 'control', at: start + at, byte: first })
     return at + 1
   }
 
-  #measure(tokens: Token[]): void {
+  /** Returns how many of the last bytes did not belong to it after all. */
+  #measure(tokens: Token[]): number {
     const head = Buffer.from(this.#head)
     const shape = shapeOf(head)
-    if ('more' in shape) return
-    if (head.length < shape.head && head.length < HEAD_MOST) return
+    if ('more' in shape) return 0
+    if (head.length < shape.head && head.length < HEAD_MOST) return 0
     this.#begin(head, shape, tokens)
+    return shape.known ? 0 : head.length - shape.head
   }
 
   #begin(head: Buffer, shape: Exclude<Shape, { more: number }>, tokens: Token[]): void {
     const [lead = 0, second = 0] = head
     const letter = String.fromCharCode(second)
     this.#head = []
-    // A parameter that was read only to learn the length and is data already.
+    // Data that was read only to learn its length.
     const early = head.subarray(shape.head)
     const token: Pending = {
       kind: 'command',

@@ -69,12 +69,7 @@ export class Layout {
     if (token.kind === 'text') {
       this.#endReturn()
       this.#stripe = false
-      this.#run.push(token.bytes)
-      this.#runBytes += token.bytes.length
-      if (this.#runBytes >= LINE_MOST) {
-        this.#endRun()
-        this.#endLine(true)
-      }
+      this.#text(token.bytes)
       return
     }
     this.#endRun()
@@ -87,6 +82,18 @@ export class Layout {
     this.#endRun()
     this.#endLine(false)
     this.#return = false
+  }
+
+  #text(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; ) {
+      const part = bytes.subarray(at, at + LINE_MOST - this.#runBytes)
+      this.#run.push(part)
+      this.#runBytes += part.length
+      at += part.length
+      if (this.#runBytes < LINE_MOST) return
+      this.#endRun()
+      this.#endLine(true)
+    }
   }
 
   #control(byte: number): void {

@@ -2,8 +2,8 @@
 
 /** WeChat 18 digits from 10-15, Alipay 16-24 from 25-30, UnionPay 19 from 62. */
 const PAY = /^(?:1[0-5]\d{16}|(?:2[5-9]|30)\d{14,22}|62\d{17})$/
-/** Card numbers are 13 to 19 digits too, but so are article numbers (13, 14). */
-const LONG_RUN = /\d(?:[ -]?\d){14,}/g
+/** In one run, or in fours as card numbers are printed. Article numbers (13, 14) are shorter. */
+const LONG_RUN = /\d{15,}|(?<!\d)\d{4}(?:[ -]\d{4}){3,}(?:[ -]\d{1,3})?(?!\d)/g
 /** Mobile numbers of China, in one run or 3-4-4. */
 const PHONE = /(?<!\d)(1[3-9]\d)([ -]?)(\d{4})([ -]?)(\d{4})(?!\d)/g
 
