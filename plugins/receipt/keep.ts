@@ -6,8 +6,10 @@ import type { Clock, KeyValue } from '../../daemon/contract/plugin.ts'
 import { Tokenizer } from './capture/tokenizer.ts'
 import { maskText } from './template/mask.ts'
 
-/** Bytes kept of one receipt: more than any without large pictures. */
-export const KEEP_BYTES = 64 * 1024
+/** Bytes kept of one receipt: a strip of pictures some 30 cm long. */
+export const KEEP_BYTES = 256 * 1024
+/** Packed, of all receipts of a till. */
+const ALL_BYTES = 8 * 1024 * 1024
 const INDEX = 'kept/'
 const BYTES = 'bytes/'
 const DAY_MS = 86_400_000
@@ -20,6 +22,8 @@ export interface KeptReceipt {
   /** The event's data, without its items. */
   summary: JsonObject
   cutShort: boolean
+  /** Characters it takes in the store. */
+  size: number
 }
 
 export class Kept {
@@ -53,10 +57,11 @@ export class Kept {
   }
 
   /** Pay codes and phone numbers are masked before anything touches the disk. */
-  async add(kept: KeptReceipt, bytes: Buffer): Promise<void> {
+  async add(receipt: Omit<KeptReceipt, 'size'>, bytes: Buffer): Promise<void> {
     if (this.#limits.receipts === 0) return
-    const packed = await promisify(gzip)(maskBytes(bytes))
-    await this.#store.put(`${BYTES}${kept.receipt}`, packed.toString('base64'))
+    const packed = (await promisify(gzip)(maskBytes(bytes))).toString('base64')
+    const kept: KeptReceipt = { ...receipt, size: packed.length }
+    await this.#store.put(`${BYTES}${kept.receipt}`, packed)
     await this.#store.put(`${INDEX}${kept.receipt}`, { ...kept })
     this.#index.push(kept)
     await this.tidy()
@@ -86,7 +91,13 @@ export class Kept {
   async tidy(): Promise<void> {
     const oldest = this.#clock.wall() - this.#limits.days * DAY_MS
     const over = this.#index.length - this.#limits.receipts
-    for (const one of this.#index.filter(({ at }, place) => place < over || at < oldest)) await this.#forget(one)
+    let size = this.#index.reduce((sum, one) => sum + one.size, 0)
+    const gone = this.#index.filter((one, place) => {
+      const goes = place < over || one.at < oldest || size > ALL_BYTES
+      if (goes) size -= one.size
+      return goes
+    })
+    for (const one of gone) await this.#forget(one)
   }
 
   async #forget(kept: KeptReceipt): Promise<void> {
@@ -110,8 +121,8 @@ export function maskBytes(bytes: Buffer): Buffer {
 
 function asKept(value: Json): KeptReceipt[] {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return []
-  const { receipt, at, summary, cutShort } = value
+  const { receipt, at, summary, cutShort, size } = value
   if (typeof receipt !== 'string' || typeof at !== 'number' || typeof summary !== 'object' || summary === null || Array.isArray(summary))
     return []
-  return [{ receipt, at, summary, cutShort: cutShort === true }]
+  return [{ receipt, at, summary, cutShort: cutShort === true, size: typeof size === 'number' ? size : 0 }]
 }

@@ -93,8 +93,7 @@ export class TillSimulator {
 
 const CUT_FORMS: readonly string[] = ['feed', 'full', 'esc-i', 'esc-m', 'none'] satisfies CutForm[]
 const USAGE = `receipt [--to HOST:PORT] [--form ${FORMS.join('|')}|all] [--count N] [--every MS] [--cut ${CUT_FORMS.join('|')}]
-        [--split BYTES] [--keep-open] [--status] [--first NUMBER]
-`
+        [--split BYTES] [--keep-open] [--status] [--first NUMBER]`
 const DLE_EOT_1 = Buffer.from([0x10, 0x04, 0x01])
 
 /** `shopwire sim receipt …`: a till that prints receipts to a printer's address. */
@@ -141,14 +140,14 @@ export default async function simulate(args: string[], out: (text: string) => vo
       if (values['keep-open'] !== true) await till.end()
       const answer = till.answers.splice(0).map((one) => one.toString(16).padStart(2, '0'))
       out(
-        `${form} ${receipt.order} ${receipt.total}${answer.length > 0 ? ` answered ${answer.join(' ')}` : ''}${till.closed === 'reset' ? ' RESET' : ''}\n`,
+        `${form} ${receipt.order} ${receipt.total}${answer.length > 0 ? ` answered ${answer.join(' ')}` : ''}${till.closed === 'reset' ? ' RESET' : ''}`,
       )
       if (till.closed === 'reset') return 1
     }
     if (till.closed === 'no') await till.end()
     return 0
   } catch (error) {
-    out(`${values.to}: ${error instanceof Error ? error.message : String(error)}\n`)
+    out(`${values.to}: ${error instanceof Error ? error.message : String(error)}`)
     return 1
   }
 }
