@@ -73,17 +73,19 @@ try {
   const whole: Record<string, number[]> = {}
   const speed: Record<string, number[]> = {}
   let peak = 0
-  let idle = 0
-  for (const { name, port } of routes) await jobs(port, 50, [], [], name === 'warm')
-  idle = gatewayMb()
+  for (const { port } of routes) await jobs(port, 50)
+  const idle = gatewayMb()
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const { name, port } of routes) {
-      await jobs(port, JOBS, (status[name] ??= []), (whole[name] ??= []), name.includes('appending'))
+      const times = await jobs(port, JOBS)
       const { seconds, mb } = await stream(port)
-      ;(speed[name] ??= []).push(MEGABYTES / seconds)
+      status[name] = [...(status[name] ?? []), ...times.status]
+      whole[name] = [...(whole[name] ?? []), ...times.whole]
+      speed[name] = [...(speed[name] ?? []), MEGABYTES / seconds]
       if (name !== 'direct') peak = Math.max(peak, mb)
     }
   }
+  for (const times of [...Object.values(status), ...Object.values(whole)]) times.sort((a, b) => a - b)
   const ms = (values: number[] | undefined, part: number) => percentile(values ?? [], part).toFixed(2)
   for (const { name } of routes) {
     process.stdout.write(
@@ -107,23 +109,24 @@ try {
   rmSync(dir, { recursive: true, force: true })
 }
 
-/** A till that keeps its line for a receipt and the question after it, then one that only asks. */
-async function jobs(port: number, count: number, status: number[], whole: number[], appends: boolean): Promise<void> {
+/** Each job: connect, a receipt with a question behind it, the answer, one more question and its answer, close. Milliseconds. */
+async function jobs(port: number, count: number): Promise<{ status: number[]; whole: number[] }> {
+  const times: { status: number[]; whole: number[] } = { status: [], whole: [] }
   for (let number = 0; number < count; number += 1) {
     const { bytes } = simulatedReceipt('market', number)
     const start = performance.now()
     const socket = await open(port)
     socket.write(Buffer.concat([bytes, ASK]))
     await once(socket, 'data')
-    whole.push(performance.now() - start)
+    times.whole.push(performance.now() - start)
     const asked = performance.now()
     socket.write(ASK)
     await once(socket, 'data')
-    status.push(performance.now() - asked)
+    times.status.push(performance.now() - asked)
     socket.end()
     await once(socket, 'close')
-    if (appends && number % 50 === 49) await new Promise((wake) => setTimeout(wake, 5))
   }
+  return times
 }
 
 async function stream(port: number): Promise<{ seconds: number; mb: number }> {

@@ -22,6 +22,8 @@ export interface ReceiptsParts {
 /** Receipts that may wait for a journal that takes none; the till prints on, and older ones are let go. */
 const WAITING_MOST = 100
 const RETRY_MS = 1_000
+/** A till asks for the printer's status right behind a receipt, and that answer must not wait for the reading. */
+const READ_LATER_MS = 20
 
 interface Waiting {
   id: string
@@ -32,6 +34,8 @@ interface Waiting {
 
 export class Receipts {
   readonly #parts: ReceiptsParts
+  #unread: Captured[] = []
+  #cancelRead = (): void => {}
   #queue: Waiting[] = []
   #working: Promise<void> | undefined
   #told = false
@@ -50,18 +54,13 @@ export class Receipts {
     return this.#queue.length
   }
 
-  /** Called between two chunks of a till's job: leaves at once. */
+  /** Called between two chunks of a till's job: leaves at once. What the printer answers to the job's end goes first. */
   captured(captured: Captured): void {
-    setImmediate(() => {
-      try {
-        this.#read(captured)
-      } catch (error) {
-        this.#parts.device.log.warn(
-          { error: error instanceof Error ? error.message : String(error) },
-          'a printed receipt could not be read',
-        )
-      }
-    })
+    this.#unread.push(captured)
+    if (this.#unread.length > WAITING_MOST) {
+      this.#unread.pop()
+      this.counters.lost += 1
+    } else if (this.#unread.length === 1) this.#readLater()
   }
 
   /** A payment that came after its receipt. */
@@ -70,10 +69,36 @@ export class Receipts {
     await this.#parts.kept.annotate(receipt, { payment })
   }
 
-  /** Resolves when what has been captured is stored, or after the journal refused. */
-  async drained(): Promise<void> {
-    await new Promise<void>((resolve) => setImmediate(resolve))
-    await this.#working
+  /** Resolves when what has been captured is stored, or the journal refused, or after `ms`. */
+  async drained(ms: number): Promise<void> {
+    this.#cancelRead()
+    while (this.#unread.length > 0) this.#readNext()
+    await new Promise<void>((resolve) => {
+      const cancel = this.#parts.device.clock.timer(ms, resolve)
+      const done = () => {
+        cancel()
+        resolve()
+      }
+      if (this.#working) this.#working.then(done, done)
+      else done()
+    })
+  }
+
+  #readLater(): void {
+    this.#cancelRead = this.#parts.device.clock.timer(READ_LATER_MS, () => {
+      this.#readNext()
+      if (this.#unread.length > 0) this.#readLater()
+    })
+  }
+
+  #readNext(): void {
+    const captured = this.#unread.shift()
+    if (!captured) return
+    try {
+      this.#read(captured)
+    } catch (error) {
+      this.#parts.device.log.warn({ error: error instanceof Error ? error.message : String(error) }, 'a printed receipt could not be read')
+    }
   }
 
   #read(captured: Captured): void {

@@ -5,6 +5,7 @@ import type { Json } from '../../daemon/contract/json.ts'
 import type { DeviceContext, RunningDevice } from '../../daemon/contract/plugin.ts'
 import { appendTo } from './append/append.ts'
 import { Claims } from './append/claims.ts'
+import { CaptureState, captureMachine } from './capture/capture.machine.ts'
 import type { ReceiptConfig, TillConfig } from './config.ts'
 import { KEEP_BYTES, Kept } from './keep.ts'
 import { Look } from './look.ts'
@@ -13,14 +14,16 @@ import { type LinkError, linkTo } from './printer/link.ts'
 import { Receipts } from './receipts.ts'
 import { Forward } from './relay/forward.ts'
 import { Gate } from './relay/gate.ts'
-import { compileTemplate, type Template, type TemplateConfig } from './template/extract.ts'
+import { compileTemplate, extract, type Template, type TemplateConfig } from './template/extract.ts'
 
 type Device = DeviceContext<TillConfig, ReceiptConfig>
 
 /** Tills that may wait for the printer. */
 const WAITING_MOST = 16
 /** What is printing when the plugin stops may go on for so long. */
-const GRACE_MS = 2_500
+const GRACE_MS = 2_000
+/** And what has been captured may take so long to be stored. */
+const STORE_MS = 1_200
 
 /** Claims of all tills, for the portal's events. */
 export type ClaimBook = Map<string, Claims>
@@ -73,6 +76,7 @@ class Till implements RunningDevice {
       forward: (write, broken) => this.#forward(write, broken),
       printer: (there, why) => this.#saw(there, why),
     })
+    warmUp(config, this.#template)
     await this.#gate.listen()
     this.#leave = this.#payments.till(name, (matched) => this.#receipts.matched(matched))
     this.#book.set(name, this.#claims)
@@ -102,7 +106,7 @@ class Till implements RunningDevice {
     this.#leave()
     if (this.#book.get(this.#device.name) === this.#claims) this.#book.delete(this.#device.name)
     await this.#gate?.close(GRACE_MS)
-    await this.#receipts.drained()
+    await this.#receipts.drained(STORE_MS)
   }
 
   #forward(write: (bytes: Buffer) => void, broken: (error: unknown) => void): Forward {
@@ -175,6 +179,19 @@ class Till implements RunningDevice {
     return {
       erased: await this.#kept.erase({ ...(receipt === undefined ? {} : { receipt }), ...(at === undefined ? {} : { before: at }) }),
     }
+  }
+}
+
+/** The first receipt would wait some 50 ms for tables to be loaded and code to be compiled. */
+function warmUp({ encoding, width, currency, decimal }: TillConfig, template: Template | undefined): void {
+  const sample = Buffer.concat([
+    Buffer.from([0x1b, 0x40, 0x1b, 0x61, 1]),
+    Buffer.alloc(40, 0xb1),
+    Buffer.from('\nTea 1 2.00 2.00\n\x1dV\x00', 'latin1'),
+  ])
+  for (let round = 0; round < 20; round += 1) {
+    for (const effect of captureMachine.step(new CaptureState({ encoding, width }), { kind: 'bytes', chunk: sample }))
+      if (effect.kind === 'receipt' && template) extract(template, effect.paper.lines, { currency, decimal })
   }
 }
 

@@ -24,7 +24,7 @@ export interface GateParts {
 /** A printer whose line we have just given back may not have noticed yet. */
 const JUST_CLOSED_MS = 1_500
 const AGAIN_MS = 50
-const LET_GO_MS = 700
+const LET_GO_MS = 500
 
 export class Gate {
   readonly #parts: GateParts
