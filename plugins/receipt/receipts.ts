@@ -51,7 +51,7 @@ export class Receipts {
   }
 
   get waiting(): number {
-    return this.#queue.length
+    return this.#queue.length + this.#unread.length
   }
 
   /** Called between two chunks of a till's job: leaves at once. What the printer answers to the job's end goes first. */
