@@ -1,0 +1,259 @@
+/** Who is online, until when, and why no longer. One station, one session. Times are monotonic ms; what is kept is seconds left, since a box without a clock cannot trust a date. */
+import type { Machine } from '../../../daemon/contract/machine.ts'
+import type { Grant, Mac, Usage } from '../network/api.ts'
+import type { EndReason, Kept, KeptUsage, Login, Session } from './session.ts'
+
+export interface SessionLimits {
+  /** Sessions at once. */
+  capacity: number
+  /** Without a byte for so long a session ends; 0: never. */
+  idleMs: number
+}
+
+export interface SessionState {
+  limits: SessionLimits
+  readonly sessions: Map<Mac, Session>
+  /** Something changed since the last `usage` effect. */
+  unsaved: boolean
+}
+
+export type SessionEvent =
+  | { kind: 'login'; login: Login; id: string; at: string; now: number }
+  | { kind: 'granted'; macs: readonly Mac[] }
+  | { kind: 'grant-failed'; macs: readonly Mac[] }
+  | { kind: 'usage'; usage: readonly Usage[]; now: number }
+  | { kind: 'seen'; mac: Mac; now: number }
+  | { kind: 'tick'; now: number }
+  | { kind: 'end'; macs: readonly Mac[]; reason: EndReason }
+  | { kind: 'revoked'; macs: readonly Mac[]; now: number }
+  | { kind: 'announced'; id: string }
+  | { kind: 'limits'; limits: SessionLimits }
+  /** What an earlier process kept, with what was last known of the time and bytes used. */
+  | { kind: 'restore'; kept: readonly Kept[]; usage: Readonly<Record<string, KeptUsage>>; now: number }
+  | { kind: 'save'; now: number }
+
+export type SessionEffect =
+  /** Let it out; answered by `granted` or `grant-failed`. */
+  | { kind: 'grant'; grant: Grant }
+  /** Take it in again; answered by `revoked`. */
+  | { kind: 'revoke'; mac: Mac }
+  | { kind: 'keep'; session: Session }
+  | { kind: 'forget'; session: Session }
+  /** Time and bytes used by all, to be kept. */
+  | { kind: 'keep-usage'; usage: Record<string, KeptUsage> }
+  /** Answered by `announced` once durable. */
+  | { kind: 'started'; session: Session }
+  | { kind: 'ended'; session: Session; reason: EndReason; seconds: number }
+  | { kind: 'full' }
+
+/**
+ * The network holds a grant this much longer than the session: the session's own end comes first and reads the counters, and the network's
+ * time-out is there for the day this process is not.
+ */
+const GRANT_SLACK_SECONDS = 15
+
+const WORTH_KEEPING_MS = 60_000
+
+export function newSessions(limits: SessionLimits): SessionState {
+  return { limits, sessions: new Map(), unsaved: false }
+}
+
+export const secondsLeft = (session: Session, now: number): number => Math.max(0, Math.ceil((session.endsAt - now) / 1000))
+
+export const sessionMachine: Machine<SessionState, SessionEvent, SessionEffect> = {
+  step(state, event) {
+    switch (event.kind) {
+      case 'login':
+        return login(state, event)
+      case 'granted':
+        return event.macs.flatMap((mac) => granted(state.sessions.get(mac)))
+      case 'grant-failed':
+        return event.macs.flatMap((mac) => grantFailed(state, mac))
+      case 'usage':
+        for (const usage of event.usage) count(state, usage, event.now)
+        return []
+      case 'seen': {
+        const session = state.sessions.get(event.mac)
+        if (session) session.activeAt = event.now
+        return []
+      }
+      case 'tick':
+        return tick(state, event.now)
+      case 'end':
+        return event.macs.flatMap((mac) => close(state.sessions.get(mac), event.reason))
+      case 'revoked':
+        return event.macs.flatMap((mac) => revoked(state, mac, event.now))
+      case 'announced':
+        for (const session of state.sessions.values()) if (session.id === event.id) session.announced = true
+        state.unsaved = true
+        return []
+      case 'limits':
+        state.limits = event.limits
+        return []
+      case 'restore':
+        return event.kept.flatMap((kept) => restore(state, kept, event.usage[kept.id], event.now))
+      case 'save':
+        return save(state, event.now)
+    }
+  },
+}
+
+function login(state: SessionState, event: Extract<SessionEvent, { kind: 'login' }>): readonly SessionEffect[] {
+  const { login, now } = event
+  const before = state.sessions.get(login.mac)
+  const effects: SessionEffect[] = []
+  if (before && before.phase !== 'closing' && before.visitor === login.visitor) {
+    const gained = extend(before, login, now)
+    const again: SessionEffect = { kind: 'grant', grant: grantOf(before, now) }
+    // A second tap of the same finger: who waits for the first grant waits for this one, and nothing is written.
+    if (gained < WORTH_KEEPING_MS) return before.phase === 'opening' ? [again] : []
+    return [again, { kind: 'keep', session: before }, ...save(state, now)]
+  }
+  if (!before && state.sessions.size >= state.limits.capacity) return [{ kind: 'full' }]
+  // The same station as somebody else, or the same one back while its last session is being closed: the network keeps counting on.
+  if (before) effects.push(...ended(state, before, before.reason ?? 'replaced', now))
+  const { seconds, ...who } = login
+  const session: Session = {
+    ...who,
+    id: event.id,
+    startedAt: event.at,
+    openedAt: now,
+    endsAt: now + seconds * 1000,
+    activeAt: now,
+    usedSeconds: 0,
+    bytesUp: 0,
+    bytesDown: 0,
+    baseUp: before ? before.baseUp + before.bytesUp : 0,
+    baseDown: before ? before.baseDown + before.bytesDown : 0,
+    announced: false,
+    phase: 'opening',
+  }
+  state.sessions.set(session.mac, session)
+  state.unsaved = true
+  effects.push({ kind: 'keep', session }, { kind: 'grant', grant: grantOf(session, now) })
+  return effects
+}
+
+/** ms won. */
+function extend(session: Session, login: Login, now: number): number {
+  const gained = Math.max(0, now + login.seconds * 1000 - session.endsAt)
+  session.endsAt += gained
+  session.activeAt = now
+  if (login.ip !== undefined) session.ip = login.ip
+  if (login.downKbps !== undefined) session.downKbps = login.downKbps
+  if (login.upKbps !== undefined) session.upKbps = login.upKbps
+  return gained
+}
+
+function grantOf(session: Session, now: number): Grant {
+  return {
+    mac: session.mac,
+    ...(session.ip === undefined ? {} : { ip: session.ip }),
+    seconds: secondsLeft(session, now) + GRANT_SLACK_SECONDS,
+    ...(session.downKbps === undefined ? {} : { downKbps: session.downKbps }),
+    ...(session.upKbps === undefined ? {} : { upKbps: session.upKbps }),
+    bytesUp: session.baseUp + session.bytesUp,
+    bytesDown: session.baseDown + session.bytesDown,
+  }
+}
+
+function granted(session: Session | undefined): readonly SessionEffect[] {
+  if (session?.phase !== 'opening') return []
+  session.phase = 'online'
+  delete session.restored
+  return session.announced ? [] : [{ kind: 'started', session }]
+}
+
+/** One that is online already keeps the time it had; one of an earlier process is tried again. */
+function grantFailed(state: SessionState, mac: Mac): readonly SessionEffect[] {
+  const session = state.sessions.get(mac)
+  if (session?.phase !== 'opening' || session.restored) return []
+  state.sessions.delete(mac)
+  return [{ kind: 'forget', session }]
+}
+
+function count(state: SessionState, usage: Usage, now: number): void {
+  const session = state.sessions.get(usage.mac)
+  if (!session) return
+  const up = Math.max(0, usage.bytesUp - session.baseUp)
+  const down = Math.max(0, usage.bytesDown - session.baseDown)
+  if (up === session.bytesUp && down === session.bytesDown) return
+  session.bytesUp = Math.max(session.bytesUp, up)
+  session.bytesDown = Math.max(session.bytesDown, down)
+  session.activeAt = now
+  state.unsaved = true
+}
+
+function tick(state: SessionState, now: number): readonly SessionEffect[] {
+  const effects: SessionEffect[] = []
+  for (const session of state.sessions.values()) {
+    // A revoke that did not come through is asked for again.
+    if (session.phase === 'closing') effects.push({ kind: 'revoke', mac: session.mac })
+    else if (session.restored) effects.push({ kind: 'grant', grant: grantOf(session, now) })
+    else if (session.endsAt <= now) effects.push(...close(session, 'expired'))
+    else if (state.limits.idleMs > 0 && now - session.activeAt >= state.limits.idleMs) effects.push(...close(session, 'idle'))
+  }
+  return effects
+}
+
+function close(session: Session | undefined, reason: EndReason): readonly SessionEffect[] {
+  if (!session || session.phase === 'closing') return []
+  session.phase = 'closing'
+  session.reason = reason
+  return [{ kind: 'revoke', mac: session.mac }]
+}
+
+function revoked(state: SessionState, mac: Mac, now: number): readonly SessionEffect[] {
+  const session = state.sessions.get(mac)
+  return session?.phase === 'closing' ? ended(state, session, session.reason ?? 'revoked', now) : []
+}
+
+function ended(state: SessionState, session: Session, reason: EndReason, now: number): readonly SessionEffect[] {
+  state.sessions.delete(session.mac)
+  state.unsaved = true
+  return [
+    { kind: 'ended', session, reason, seconds: usedSeconds(session, now) },
+    { kind: 'forget', session },
+  ]
+}
+
+function usedSeconds(session: Session, now: number): number {
+  return session.usedSeconds + Math.round(Math.max(0, Math.min(now, session.endsAt) - session.openedAt) / 1000)
+}
+
+function restore(state: SessionState, kept: Kept, usage: KeptUsage | undefined, now: number): readonly SessionEffect[] {
+  const left = usage?.left ?? kept.seconds
+  const { seconds: _granted, ...who } = kept
+  const session: Session = {
+    ...who,
+    openedAt: now,
+    endsAt: now + left * 1000,
+    activeAt: now,
+    usedSeconds: usage?.used ?? 0,
+    bytesUp: usage?.up ?? 0,
+    bytesDown: usage?.down ?? 0,
+    baseUp: 0,
+    baseDown: 0,
+    announced: usage?.announced ?? false,
+    phase: 'opening',
+    restored: true,
+  }
+  state.sessions.set(session.mac, session)
+  if (left > 0) return [{ kind: 'grant', grant: grantOf(session, now) }]
+  return close(session, 'expired')
+}
+
+function save(state: SessionState, now: number): readonly SessionEffect[] {
+  if (state.sessions.size === 0 && !state.unsaved) return []
+  state.unsaved = false
+  const usage: Record<string, KeptUsage> = {}
+  for (const session of state.sessions.values())
+    usage[session.id] = {
+      left: secondsLeft(session, now),
+      used: usedSeconds(session, now),
+      up: session.bytesUp,
+      down: session.bytesDown,
+      announced: session.announced,
+    }
+  return [{ kind: 'keep-usage', usage }]
+}
