@@ -50,6 +50,16 @@ export interface Sighting {
   at: MonoMs
 }
 
+/**
+ * What looks like two machines behind one MAC: seen in turn at two addresses or two ports of the bridge, or under two host names. A hint, no
+ * proof; a copy that keeps still while the other speaks is not seen.
+ */
+export interface Suspicion {
+  mac: Mac
+  why: 'two-addresses' | 'two-ports' | 'two-names'
+  at: MonoMs
+}
+
 export interface NetworkHealth {
   state: 'online' | 'fault'
   /** A short word: `uplink-down`, `dnsmasq-down`, `no-interface`, `rules-lost`, `controller-unreachable` … */
@@ -60,6 +70,8 @@ export interface NetworkEvents {
   sighting(sighting: Sighting): void
   /** Only what is news. */
   health(health: NetworkHealth): void
+  /** A MAC that seems to be used by two; at most once an hour for each. */
+  suspect?(suspicion: Suspicion): void
 }
 
 export interface NetworkController {

@@ -2,7 +2,7 @@
  * A shop's guest network in network namespaces, for tests and benches: phones on a bridge, the gateway, the internet behind it, the
  * shop's own LAN beside it. Everything is removed by `end`, and what a crashed test left is removed by the next one.
  *
- *     phone-1 ─┐                      ┌ wan0 203.0.113.2 ── 203.0.113.1   internet: HTTP, HTTPS, DNS
+ *     phone-1 ─┐                      ┌ wan0 203.0.113.2 ── 203.0.113.1   internet (11.22.33.1): HTTP, HTTPS, DNS
  *     phone-2 ─┼ br0 10.66.0.1 gateway ┼ lte0 198.51.100.2 ─ 198.51.100.1  (a second way to it)
  *     crowd   ─┘                      └ lan0 192.168.77.1 ─ 192.168.77.10 the till
  */
@@ -17,14 +17,17 @@ import { Phone } from './phone.ts'
 const PREFIX = 'swg'
 let made = 0
 
+/** Public addresses, as the documentation ranges count as private for `stop-dns-rebind`; they exist in the namespaces only. */
 export const INTERNET = {
   /** DNS and web server; every name that is not named below is here. */
-  address: '203.0.113.1',
+  address: '11.22.33.1',
   /** `garden.example` and all below it. */
-  garden: '203.0.113.7',
-  /** A resolver that is not the gateway's; answers `203.0.113.66` to every question. */
-  otherResolver: '203.0.113.53',
-  lte: '198.51.100.1',
+  garden: '11.22.33.7',
+  /** A resolver that is not the gateway's; answers `11.22.33.66` to every question. */
+  otherResolver: '11.22.33.53',
+  /** The provider's router at the other end of the line, and of the LTE stick's: a guest has no business there. */
+  router: '203.0.113.1',
+  lteRouter: '198.51.100.1',
 } as const
 
 export const SHOP = { gateway: '192.168.77.1', till: '192.168.77.10', tillPort: 8000 } as const
@@ -158,14 +161,13 @@ export class GuestNet {
       'link set lte0 up',
       `addr add ${SHOP.gateway}/24 dev lan0`,
       'link set lan0 up',
-      'route add default via 203.0.113.1 dev wan0',
+      `route add default ${wayOut('wan0').join(' ')}`,
     ])
     await this.internet.ip([
-      `addr add ${INTERNET.address}/24 dev fibre`,
-      `addr add ${INTERNET.garden}/24 dev fibre`,
-      `addr add ${INTERNET.otherResolver}/24 dev fibre`,
+      ...[INTERNET.address, INTERNET.garden, INTERNET.otherResolver].map((address) => `addr add ${address}/32 dev lo`),
+      `addr add ${INTERNET.router}/24 dev fibre`,
       'link set fibre up',
-      `addr add ${INTERNET.lte}/24 dev lte`,
+      `addr add ${INTERNET.lteRouter}/24 dev lte`,
       'link set lte up',
     ])
     // It answers on every address, whichever way the question came.
@@ -186,13 +188,12 @@ export class GuestNet {
       this.#dnsmasq(this.internet, name, [`listen-address=${address}`, ...lines])
     await Promise.all([
       resolver('dns', INTERNET.address, [
-        `listen-address=${INTERNET.lte}`,
         `address=/#/${INTERNET.address}`,
         `address=/garden.example/${INTERNET.garden}`,
         // What DNS rebinding looks like: a public name that stands for the shop's till.
         `address=/rebind.example/${SHOP.till}`,
       ]),
-      resolver('dns-other', INTERNET.otherResolver, ['address=/#/203.0.113.66']),
+      resolver('dns-other', INTERNET.otherResolver, ['address=/#/11.22.33.66']),
       server(this.internet, ['80', '443', key, cert]),
     ])
     await writeFile(join(this.dir, 'resolv.conf'), `nameserver ${INTERNET.address}\n`)
@@ -220,7 +221,7 @@ async function server(namespace: Namespace, args: string[]): Promise<Process> {
   return child
 }
 
-const wayOut = (device: 'wan0' | 'lte0'): string[] => ['via', device === 'wan0' ? INTERNET.address : INTERNET.lte, 'dev', device]
+const wayOut = (device: 'wan0' | 'lte0'): string[] => ['via', device === 'wan0' ? INTERNET.router : INTERNET.lteRouter, 'dev', device]
 
 /** Locally administered, as phones that rotate their MAC make them. */
 const macOf = (number: number, group = 0): string =>

@@ -138,7 +138,7 @@ export class Phone {
     return [
       ...['-s', '-k', '-i', '--max-time', String((options.timeoutMs ?? 5000) / 1000), '-w', '\n%{http_code} %{time_total}'],
       ...(options.userAgent ? ['-A', options.userAgent] : []),
-      ...(numeric ? [] : ['--resolve', `${hostname}:${port || (protocol === 'https:' ? 443 : 80)}:${address ?? '203.0.113.254'}`]),
+      ...(numeric ? [] : ['--resolve', `${hostname}:${port || (protocol === 'https:' ? 443 : 80)}:${address ?? '11.22.33.254'}`]),
       ...form,
       ...(options.extra ?? []),
       url,

@@ -1,0 +1,415 @@
+/**
+ * The guest network made to obey by this box itself: nftables, tc and dnsmasq. The machines decide what the kernel is to be told and who is here;
+ * this tells and listens.
+ */
+import type { Clock, Logger, MonoMs } from '../../../daemon/contract/plugin.ts'
+import { type AccessChange, type AccessEffect, type AccessEvent, AccessState, accessMachine, nextEnd, usageOf } from './access.machine.ts'
+import type { Grant, Mac, NetworkConfig, NetworkController, NetworkEvents, Station, Usage } from './api.ts'
+import { readArp } from './arp.ts'
+import { changeScript } from './change-script.ts'
+import { checkNetwork } from './check-network.ts'
+import { Dnsmasq } from './dnsmasq.ts'
+import { foreignDrops } from './foreign-rules.ts'
+import { GuestInterface } from './guest-interface.ts'
+import { type GuestSubnet, guestSubnet, inSubnet } from './guest-subnet.ts'
+import { HealthBoard } from './health-board.ts'
+import { Hostapd } from './hostapd.ts'
+import { KernelWatch } from './kernel-watch.ts'
+import { applyScript, readCounters, removeTables, rulesAsTheyAre, wholeRuleset } from './nft.ts'
+import { checkRights, denied, missingFeatures } from './rights.ts'
+import { outsideElements, ruleset } from './ruleset.ts'
+import { runtimeFolder } from './runtime-folder.ts'
+import { Shaping } from './shaping.ts'
+import { type Sign, Signs } from './signs.ts'
+import { addressesOf, type StationsEffect, type StationsEvent, StationsState, stationOf, stationsMachine } from './stations.machine.ts'
+import { findUplink, type Uplink } from './uplink.ts'
+
+/** Counters are read this often: who moved bytes is here, and what a power cut costs is at most this much of a count. */
+const READ_EVERY_MS = 20_000
+/** After a sign that rules, routes or links changed, until it is looked at: changes come in bursts. */
+const SETTLE_MS = 50
+/** An address that was looked up so lately is not looked up again, unless the kernel says that it changed. */
+const FRESH_ARP_MS = 1_000
+
+export interface NftablesPorts {
+  /** The portal's own listeners on this box. */
+  http: number
+  https?: number
+  /** The RFC 8908 API, an https URL: announced by DHCP option 114 (RFC 8910). */
+  captiveApiUrl?: string
+}
+
+export interface NftablesParts {
+  clock: Clock
+  log: Logger
+  /** Aborted when the plugin is to stop: nothing new is begun from then on; `stop` does the rest. */
+  signal: AbortSignal
+  /** For leases, process ids and generated scripts; must belong to this user alone. A folder below the system's temporary one unless told. */
+  stateDir?: string
+}
+
+/** Throws `config-invalid` for an address or network that cannot be; does nothing else yet. */
+export function createNftablesController(config: NetworkConfig, ports: NftablesPorts, parts: NftablesParts): NetworkController {
+  checkNetwork(config)
+  return new NftablesController(config, ports, parts)
+}
+
+class NftablesController implements NetworkController {
+  readonly #config: NetworkConfig
+  readonly #ports: NftablesPorts
+  readonly #clock: Clock
+  readonly #log: Logger
+  readonly #signal: AbortSignal
+  readonly #dir: string
+  readonly #subnet: GuestSubnet
+  readonly #access = new AccessState()
+  readonly #stations = new StationsState()
+  readonly #interface: GuestInterface
+  readonly #shaping: Shaping
+  readonly #signs: Signs
+  readonly #dnsmasq: Dnsmasq
+  readonly #hostapd: Hostapd
+  readonly #kernel: KernelWatch
+  readonly #board: HealthBoard
+  readonly #tickets = new Map<number, { resolve: () => void; reject: (error: Error) => void }>()
+  readonly #cancels = new Map<string, () => void>()
+  #events: NetworkEvents | undefined
+  #lastTicket = 0
+  #uplink: Uplink = { uplink: undefined, protect: [], up: false }
+  #loadedRules = ''
+  #warnedOf = ''
+  #arpRead: { at: MonoMs; done: Promise<void> } | undefined
+  #working: Promise<void> = Promise.resolve()
+  #stopped = false
+
+  constructor(config: NetworkConfig, ports: NftablesPorts, parts: NftablesParts) {
+    const { clock, log } = parts
+    this.#config = config
+    this.#ports = ports
+    this.#clock = clock
+    this.#log = log
+    this.#signal = parts.signal
+    this.#dir = parts.stateDir ?? runtimeFolder()
+    this.#subnet = guestSubnet(config.address, config.dhcp)
+    this.#interface = new GuestInterface(config, this.#dir, log)
+    this.#shaping = new Shaping(config.interface, config, log)
+    this.#signs = new Signs(this.#dir)
+    const script = this.#signs.dhcpScript
+    const api = ports.captiveApiUrl
+    this.#dnsmasq = new Dnsmasq(
+      { network: config, subnet: this.#subnet, script, ...(api === undefined ? {} : { captiveApiUrl: api }) },
+      this.#dir,
+      parts,
+    )
+    this.#hostapd = new Hostapd(config.hostapd, this.#signs.hostapdScript, this.#dir, parts)
+    this.#kernel = new KernelWatch(config.interface, parts)
+    this.#board = new HealthBoard((health) => this.#events?.health(health))
+  }
+
+  async start(events: NetworkEvents): Promise<void> {
+    await checkRights(this.#config)
+    this.#events = events
+    try {
+      await this.#signs.open((sign) => this.#heard(sign))
+      this.#interface.load()
+      await this.#takeHold()
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+    this.#kernel.start({
+      neighbour: (ip, mac, isFresh) => this.#neighbour(ip, mac, isFresh),
+      failed: (ip) => this.#meet({ kind: 'failed', ip, now: this.#clock.mono() }),
+      port: (mac, port) => this.#meet({ kind: 'sign', sign: 'seen', by: 'neighbour', mac, port, now: this.#clock.mono() }),
+      changed: () => this.#later('look', SETTLE_MS, () => this.#look()),
+      rules: () => this.#later('check', SETTLE_MS, () => this.#checkRules()),
+    })
+    this.#hostapd.start((mac) => this.#meet({ kind: 'sign', sign: 'seen', by: 'hostapd', mac, now: this.#clock.mono() }))
+    await this.#dnsmasq.start((reason) => {
+      this.#board.set('dnsmasq-down', reason)
+      if (reason !== undefined) this.#log.warn({ reason }, 'dnsmasq does not run: guests get no addresses and no names')
+    })
+    this.#every('read', READ_EVERY_MS, () => this.#read())
+    await this.#look()
+    this.#board.tell()
+  }
+
+  authorise(grants: readonly Grant[]): Promise<void> {
+    if (grants.length === 0) return Promise.resolve()
+    return this.#wish((ticket) => ({ kind: 'authorise', grants, ticket, now: this.#clock.mono() }))
+  }
+
+  revoke(macs: readonly Mac[]): Promise<void> {
+    if (macs.length === 0) return Promise.resolve()
+    return this.#wish((ticket) => ({ kind: 'revoke', macs, ticket, now: this.#clock.mono() }))
+  }
+
+  async usage(): Promise<Usage[]> {
+    await this.#read()
+    return usageOf(this.#access)
+  }
+
+  async stationAt(address: string): Promise<Station | undefined> {
+    const ip = address.replace(/^::ffff:/, '')
+    if (ip === this.#subnet.own || !inSubnet(ip, this.#subnet.cidr)) return undefined
+    const now = this.#clock.mono()
+    if (!this.#arpRead || now - this.#arpRead.at > FRESH_ARP_MS || !stationOf(this.#stations, ip)) {
+      // A flood of unknown addresses shares one reading; a known one waits for none.
+      if (!this.#arpRead || now - this.#arpRead.at > 20) this.#arpRead = { at: now, done: this.#readArp() }
+      await this.#arpRead.done
+    }
+    return stationOf(this.#stations, ip)
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopped) return
+    this.#stopped = true
+    for (const cancel of this.#cancels.values()) cancel()
+    await Promise.all([this.#kernel.stop(), this.#hostapd.stop(), this.#dnsmasq.stop()])
+    await this.#working
+    await this.#signs.close()
+    await removeTables()
+    await this.#shaping.remove()
+    await this.#interface.restore()
+    for (const { resolve } of this.#tickets.values()) resolve()
+    this.#tickets.clear()
+  }
+
+  /** Interface, tables, uplink; the first load tells whether this kernel can do it all. */
+  async #takeHold(): Promise<void> {
+    if (!this.#interface.isThere) {
+      this.#board.set('no-interface', `there is no interface ${this.#config.interface}`)
+      this.#log.warn({ interface: this.#config.interface }, 'the guest interface is not there; it is waited for')
+      return
+    }
+    const problem = await this.#interface.prepare()
+    if (problem !== undefined) throw denied([{ path: this.#config.interface, message: problem }])
+    this.#uplink = await findUplink(this.#config)
+    if (this.#shaping.isWanted) await this.#shape()
+    const refused = await applyScript(this.#script())
+    if (refused !== undefined) {
+      const missing = await missingFeatures(this.#config.interface)
+      throw denied(missing.length > 0 ? missing : [{ path: 'nft', message: `nft refused the ruleset: ${refused}` }])
+    }
+    this.#loadedRules = await rulesAsTheyAre()
+    this.#followUplink(this.#uplink)
+    this.#access.reload = false
+    this.#access.present = true
+  }
+
+  /** Every table anew, without the clients. */
+  #script(): string {
+    const { interface: device, isolate } = this.#config
+    return `${ruleset({ interface: device, subnet: this.#subnet, ports: this.#ports, isolate, shaped: this.#shaping.isOn })}${outsideElements(this.#uplink)}`
+  }
+
+  #wish(event: (ticket: number) => AccessEvent): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const ticket = ++this.#lastTicket
+      this.#tickets.set(ticket, { resolve, reject })
+      this.#decide(event(ticket))
+    })
+  }
+
+  #decide(event: AccessEvent): void {
+    if (this.#stopped) return
+    for (const effect of accessMachine.step(this.#access, event)) this.#act(effect)
+    const ms = nextEnd(this.#access, this.#clock.mono())
+    if (ms !== undefined) this.#later('end', ms, () => this.#decide({ kind: 'wake', now: this.#clock.mono() }))
+  }
+
+  #act(effect: AccessEffect): void {
+    switch (effect.kind) {
+      case 'apply':
+        this.#working = this.#apply(effect.change)
+          .then(
+            (outcome): AccessEvent => ({ ...outcome, now: this.#clock.mono() }),
+            (error: unknown): AccessEvent => ({ kind: 'failed', message: String(error), now: this.#clock.mono() }),
+          )
+          .then((event) => this.#decide(event))
+        return
+      case 'wake':
+        this.#later('wake', effect.ms, () => this.#decide({ kind: 'wake', now: this.#clock.mono() }))
+        return
+      case 'settle':
+        for (const ticket of effect.tickets) {
+          const { resolve, reject } = this.#tickets.get(ticket) ?? {}
+          this.#tickets.delete(ticket)
+          if (effect.error === undefined) resolve?.()
+          else reject?.(denied([{ path: 'nft', message: `nft refused the change: ${effect.error}` }]))
+        }
+        return
+      case 'loaded':
+        this.#board.set('rules-lost', undefined)
+        return
+      case 'broken':
+        this.#board.set('rules-lost', effect.message)
+        this.#log.warn({ reason: effect.message }, 'the guest rules could not be loaded; tried again in 5 s')
+    }
+  }
+
+  /** One nft transaction, and one tc call where there are limits. */
+  async #apply(change: AccessChange): Promise<{ kind: 'done' | 'again' } | { kind: 'failed'; message: string }> {
+    if (!change.whole && change.classes.length > 0 && !this.#shaping.isOn && !this.#board.has('no-speed-limits')) {
+      await this.#read()
+      await this.#shape()
+      // The hook that sorts packets comes with the tables.
+      if (this.#shaping.isOn) return { kind: 'again' }
+    }
+    if (change.whole && this.#shaping.isOn) await this.#shape()
+    const shaped = this.#shaping.isOn ? change : { ...change, sort: [] }
+    const repliesTo = (mac: Mac): readonly string[] => addressesOf(this.#stations, mac)
+    const script = `${change.whole ? this.#script() : ''}${changeScript(shaped, repliesTo)}`
+    const [problem] = await Promise.all([
+      script === '' ? undefined : applyScript(script),
+      this.#shaping.isOn ? this.#shaping.limit(change.classes) : undefined,
+    ])
+    if (problem !== undefined) return { kind: 'failed', message: problem }
+    if (this.#shaping.isOn) await this.#shaping.drop(change.dropClasses)
+    if (change.whole) {
+      this.#loadedRules = await rulesAsTheyAre()
+      // What stood for the names of the garden went with the old table.
+      this.#dnsmasq.forgetNames()
+    }
+    return { kind: 'done' }
+  }
+
+  async #shape(): Promise<void> {
+    const problem = await this.#shaping.build()
+    this.#board.set('no-speed-limits', problem)
+    if (problem !== undefined) this.#log.warn({ reason: problem }, 'speed limits are not in effect; guests are online without')
+  }
+
+  async #read(): Promise<void> {
+    const counted = await readCounters()
+    if (!counted || this.#stopped) return
+    const now = this.#clock.mono()
+    const before = new Map(usageOf(this.#access).map((one) => [one.mac, one.bytesUp]))
+    this.#decide({ kind: 'read', ...counted, now })
+    for (const { mac, bytesUp } of counted.usage)
+      if (bytesUp > (before.get(mac) ?? Number.POSITIVE_INFINITY)) this.#meet({ kind: 'sign', sign: 'seen', by: 'counter', mac, now })
+    this.#meet({ kind: 'tick', now })
+  }
+
+  /** Interface, uplink and bridge ports as they are now. */
+  async #look(): Promise<void> {
+    const isThere = this.#interface.isThere
+    const wasThere = this.#access.present
+    if (isThere) {
+      if (!wasThere || !(await this.#interface.hasAddress())) {
+        const problem = await this.#interface.prepare()
+        this.#board.set('no-interface', problem)
+      } else await this.#interface.isolatePorts()
+    } else if (wasThere) {
+      this.#board.set('no-interface', `there is no interface ${this.#config.interface}`)
+      this.#log.warn({ interface: this.#config.interface }, 'the guest interface has gone; it is waited for')
+    }
+    const uplink = await findUplink(this.#config)
+    const isOther = JSON.stringify([uplink.uplink, uplink.protect]) !== JSON.stringify([this.#uplink.uplink, this.#uplink.protect])
+    this.#followUplink(uplink)
+    if (isThere !== wasThere) this.#decide({ kind: 'interface', present: isThere, now: this.#clock.mono() })
+    else if (isThere && isOther) {
+      const problem = await applyScript(outsideElements(uplink))
+      if (problem !== undefined) this.#decide({ kind: 'reload', now: this.#clock.mono() })
+    }
+    await this.#lookForDrops()
+  }
+
+  #followUplink(uplink: Uplink): void {
+    if (uplink.uplink !== this.#uplink.uplink) this.#log.info({ uplink: uplink.uplink ?? null }, 'guests go out by another interface')
+    this.#uplink = uplink
+    if (uplink.uplink !== undefined) {
+      const problem = this.#interface.forward(uplink.uplink)
+      if (problem !== undefined) this.#log.warn({ reason: problem }, 'the uplink does not forward')
+    }
+    this.#board.set('uplink-down', uplink.up ? undefined : `no way out by ${uplink.uplink ?? 'any interface'}`)
+  }
+
+  async #checkRules(): Promise<void> {
+    if (!this.#access.present || this.#access.sending || this.#access.reload)
+      return this.#later('check', SETTLE_MS * 4, () => this.#checkRules())
+    const rules = await rulesAsTheyAre()
+    if (this.#access.sending || this.#access.reload || rules === this.#loadedRules || !this.#interface.isThere) return this.#lookForDrops()
+    this.#board.set('rules-lost', 'somebody changed or flushed the rules')
+    this.#log.warn({}, 'somebody changed or flushed the guest rules; they are loaded anew')
+    this.#decide({ kind: 'reload', now: this.#clock.mono() })
+  }
+
+  async #lookForDrops(): Promise<void> {
+    const drops = foreignDrops(await wholeRuleset(), this.#config.interface)
+    const chains = drops.map(({ chain }) => chain).join(', ')
+    this.#board.set('foreign-drop', chains === '' ? undefined : chains)
+    if (chains !== '' && chains !== this.#warnedOf)
+      this.#log.warn(
+        { chains },
+        'other rules drop what they do not know, and only they can let guests pass: accept the guest interface there, in forward to and from the uplink, in input udp 53, 67, tcp 53 and the portal',
+      )
+    this.#warnedOf = chains
+  }
+
+  #heard(sign: Sign): void {
+    const now = this.#clock.mono()
+    if (sign.from === 'hostapd') {
+      this.#meet({ kind: 'sign', sign: sign.what, by: 'hostapd', mac: sign.mac, now })
+      return
+    }
+    // A lease that runs out is no sign of a radio, but of a long silence.
+    const kind = sign.what === 'add' ? 'joined' : sign.what === 'old' ? 'seen' : 'silent'
+    const { mac, ip, hostname } = sign
+    this.#meet({ kind: 'sign', sign: kind, by: 'dhcp', mac, ip, now, ...(hostname === undefined ? {} : { hostname }) })
+  }
+
+  #neighbour(ip: string, mac: Mac, isFresh: boolean): void {
+    if (!inSubnet(ip, this.#subnet.cidr)) return
+    if (isFresh) this.#meet({ kind: 'sign', sign: 'seen', by: 'neighbour', mac, ip, now: this.#clock.mono() })
+    else this.#arpRead = undefined
+  }
+
+  #meet(event: StationsEvent): void {
+    if (this.#stopped) return
+    for (const effect of stationsMachine.step(this.#stations, event)) this.#tell(effect)
+  }
+
+  #tell(effect: StationsEffect): void {
+    switch (effect.kind) {
+      case 'sighting':
+        this.#events?.sighting(effect.sighting)
+        return
+      case 'suspect':
+        this.#log.warn({ why: effect.suspicion.why }, 'a station looks like two behind one MAC')
+        this.#events?.suspect?.(effect.suspicion)
+        return
+      case 'probe':
+        this.#kernel.probe(effect.stations).catch(() => {})
+    }
+  }
+
+  async #readArp(): Promise<void> {
+    for (const { ip, mac } of await readArp(this.#config.interface)) {
+      // Only what is news: an old entry is no sign of life.
+      if (this.#stations.byIp.get(ip) !== mac && inSubnet(ip, this.#subnet.cidr))
+        this.#meet({ kind: 'sign', sign: 'seen', by: 'neighbour', mac, ip, now: this.#clock.mono() })
+    }
+  }
+
+  /** The latest wish of a kind counts. */
+  #later(what: string, ms: number, act: () => Promise<void> | void): void {
+    this.#cancels.get(what)?.()
+    if (this.#stopped || this.#signal.aborted) return
+    this.#cancels.set(
+      what,
+      this.#clock.timer(Math.min(ms, 2 ** 31 - 1), () => {
+        this.#cancels.delete(what)
+        Promise.resolve(act()).catch((error: unknown) =>
+          this.#log.error({ what, reason: String(error) }, 'the guest network could not be looked after'),
+        )
+      }),
+    )
+  }
+
+  #every(what: string, ms: number, act: () => Promise<void>): void {
+    this.#later(what, ms, async () => {
+      await act().finally(() => this.#every(what, ms, act))
+    })
+  }
+}
