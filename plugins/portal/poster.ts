@@ -2,7 +2,7 @@
 import { Failure } from '../../daemon/contract/errors.ts'
 import type { PortalConfig } from './config.ts'
 import { secretOf } from './files.ts'
-import { escape } from './pages/html.ts'
+import { escapeHtml } from './pages/html.ts'
 import { type Language, textIn } from './pages/language.ts'
 import { qrPath } from './pages/qr.ts'
 import { TEXTS } from './pages/texts.ts'
@@ -46,7 +46,7 @@ export function posterSvg(config: PortalConfig, network: WifiNetwork, language: 
   const left = (width - side) / 2
   const top = height * 0.29
   const line = (y: number, mm: number, text: string, weight = 400): string =>
-    `<text x="${width / 2}" y="${(height * y).toFixed(1)}" font-size="${(width * mm).toFixed(2)}" font-weight="${weight}">${escape(text)}</text>`
+    `<text x="${width / 2}" y="${(height * y).toFixed(1)}" font-size="${(width * mm).toFixed(2)}" font-weight="${weight}">${escapeHtml(text)}</text>`
   const picture = logo
     ? `<image href="${logo}" x="${width * 0.35}" y="${height * 0.04}" width="${width * 0.3}" height="${height * 0.07}" preserveAspectRatio="xMidYMid meet"/>`
     : ''

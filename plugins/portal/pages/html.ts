@@ -5,7 +5,7 @@ import { TEXTS } from './texts.ts'
 
 const ESCAPES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
 
-export const escape = (text: string): string => text.replace(/[&<>"']/g, (one) => ESCAPES[one] ?? one)
+export const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (one) => ESCAPES[one] ?? one)
 
 export interface Frame {
   name: string
@@ -72,10 +72,10 @@ export function document(frame: Frame, css: string, language: Language, title: s
     ? LANGUAGES.filter((one) => one !== language)
         .map(
           (one) =>
-            `<a href="${escape(switchTo.replace('{}', one))}" lang="${TEXTS[one].code}" hreflang="${TEXTS[one].code}">${TEXTS[one].language}</a>`,
+            `<a href="${escapeHtml(switchTo.replace('{}', one))}" lang="${TEXTS[one].code}" hreflang="${TEXTS[one].code}">${TEXTS[one].language}</a>`,
         )
         .join('')
     : ''
   const logo = frame.logo ? `<img src="${frame.logo}" alt="">` : ''
-  return `<!doctype html><html lang="${texts.code}"><head><meta charset="utf-8"><title>${escape(title)} · ${escape(frame.name)}</title><meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark"><style>${css}</style></head><body><header>${logo}<span>${escape(frame.name)}</span>${links}</header><main>${body}</main></body></html>`
+  return `<!doctype html><html lang="${texts.code}"><head><meta charset="utf-8"><title>${escapeHtml(title)} · ${escapeHtml(frame.name)}</title><meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark"><style>${css}</style></head><body><header>${logo}<span>${escapeHtml(frame.name)}</span>${links}</header><main>${body}</main></body></html>`
 }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { gzipSync } from 'node:zlib'
 import type { Offer, PortalConfig } from '../config.ts'
-import { document, escape, type Frame, policy, style } from './html.ts'
+import { document, escapeHtml, type Frame, policy, style } from './html.ts'
 import { type Language, textIn } from './language.ts'
 import { qrSvg } from './qr.ts'
 import { TEXTS, type Texts } from './texts.ts'
@@ -74,9 +74,9 @@ export class Pages {
     const render = (): string => {
       const texts = TEXTS[language]
       const { login, session } = this.#config
-      const hidden = values.back ? `<input type="hidden" name="back" value="${escape(values.back)}">` : ''
+      const hidden = values.back ? `<input type="hidden" name="back" value="${escapeHtml(values.back)}">` : ''
       const tap = values.back
-        ? `<form method="post" action="${escape(values.path ?? '')}back">${hidden}<button>${texts.agree}</button></form>`
+        ? `<form method="post" action="${escapeHtml(values.path ?? '')}back">${hidden}<button>${texts.agree}</button></form>`
         : login.tap
           ? `<form method="post" action="connect">${this.#marketing(language, 'm')}<button>${texts.agree}</button></form>`
           : ''
@@ -86,7 +86,7 @@ export class Pages {
         `<p>${texts.free(session.minutes)}</p>`,
         notice ? `<p class="n" role="alert">${noticeText(texts, notice)}</p>` : '',
         tap,
-        `<p class="s">${escape(this.#collected(language))} ${texts.byConnecting} <a href="${escape(values.path ?? '')}terms">${texts.terms}</a>${language === 'en' ? '.' : '。'}</p>`,
+        `<p class="s">${escapeHtml(this.#collected(language))} ${texts.byConnecting} <a href="${escapeHtml(values.path ?? '')}terms">${texts.terms}</a>${language === 'en' ? '.' : '。'}</p>`,
         login.sms && !values.back
           ? section(
               texts.bySms,
@@ -109,8 +109,8 @@ export class Pages {
       const texts = TEXTS[language]
       const paragraphs = this.#terms(language)
         .split(/\n+/)
-        .map((one) => `<p>${escape(one)}</p>`)
-      const body = `<h1>${texts.termsTitle}</h1>${paragraphs.join('')}<p class="s">${escape(this.#collected(language))}</p><a class="b" href="./">${texts.back}</a>`
+        .map((one) => `<p>${escapeHtml(one)}</p>`)
+      const body = `<h1>${texts.termsTitle}</h1>${paragraphs.join('')}<p class="s">${escapeHtml(this.#collected(language))}</p><a class="b" href="./">${texts.back}</a>`
       return this.#page(language, texts.termsTitle, body, '../{}/terms')
     })
   }
@@ -119,7 +119,7 @@ export class Pages {
   smsCode(language: Language, masked: string, wrong: boolean): Page {
     const texts = TEXTS[language]
     const alert = wrong ? `<p class="n" role="alert">${texts.codeInvalid}</p>` : ''
-    const body = `<h1>${texts.smsCode}</h1><p>${escape(texts.sentTo(masked))}</p>${alert}<form method="post" action="verify"><input type="hidden" name="to" value="${escape(masked)}"><label for="o">${texts.smsCode}</label><input id="o" name="code" required inputmode="numeric" autocomplete="one-time-code" maxlength="12"><button>${texts.connect}</button></form><a href="./">${texts.otherNumber}</a>`
+    const body = `<h1>${texts.smsCode}</h1><p>${escapeHtml(texts.sentTo(masked))}</p>${alert}<form method="post" action="verify"><input type="hidden" name="to" value="${escapeHtml(masked)}"><label for="o">${texts.smsCode}</label><input id="o" name="code" required inputmode="numeric" autocomplete="one-time-code" maxlength="12"><button>${texts.connect}</button></form><a href="./">${texts.otherNumber}</a>`
     return { body: Buffer.from(this.#page(language, texts.smsCode, body)) }
   }
 
@@ -131,10 +131,10 @@ export class Pages {
       `<h1>✓ ${texts.connected}</h1><p>${texts.done} ${texts.left(visit.minutesLeft)}</p>`,
       offers.length > 0 ? `<h2>${texts.offers}</h2><ul>${offers.map((one) => offerItem(one, language, texts)).join('')}</ul>` : '',
       visit.memberCode
-        ? `<section class="k"><h2>${texts.memberTitle}</h2><small>${texts.showAtTill}</small>${qrSvg(visit.memberCode, texts.memberQr)}<code>${escape(visit.memberCode)}</code></section>`
+        ? `<section class="k"><h2>${texts.memberTitle}</h2><small>${texts.showAtTill}</small>${qrSvg(visit.memberCode, texts.memberQr)}<code>${escapeHtml(visit.memberCode)}</code></section>`
         : '',
       visit.link
-        ? `<a class="b" href="${escape(`${visit.link}${language}/`)}">${texts.openInBrowser}</a><p class="s">${texts.keepLink}</p>`
+        ? `<a class="b" href="${escapeHtml(`${visit.link}${language}/`)}">${texts.openInBrowser}</a><p class="s">${texts.keepLink}</p>`
         : '',
     ].join('')
     return { body: Buffer.from(this.#page(language, texts.connected, body, visit.link ? `${visit.link}{}/` : undefined)) }
@@ -197,13 +197,13 @@ export class Pages {
   #marketing(language: Language, id: string): string {
     const sentence = textIn(this.#config.marketing, language)
     return sentence
-      ? `<label class="c" for="${id}"><input id="${id}" type="checkbox" name="marketing" value="yes">${escape(sentence)}</label>`
+      ? `<label class="c" for="${id}"><input id="${id}" type="checkbox" name="marketing" value="yes">${escapeHtml(sentence)}</label>`
       : ''
   }
 
   #smsForm(language: Language, phone = ''): string {
     const texts = TEXTS[language]
-    return `<form method="post" action="sms"><label for="p">${texts.phone}</label><input id="p" name="phone" type="tel" required autocomplete="tel" maxlength="24" aria-describedby="ph" value="${escape(phone)}"><p class="s" id="ph">${texts.phoneHelp}</p>${this.#marketing(language, 'ms')}<button>${texts.sendCode}</button></form>`
+    return `<form method="post" action="sms"><label for="p">${texts.phone}</label><input id="p" name="phone" type="tel" required autocomplete="tel" maxlength="24" aria-describedby="ph" value="${escapeHtml(phone)}"><p class="s" id="ph">${texts.phoneHelp}</p>${this.#marketing(language, 'ms')}<button>${texts.sendCode}</button></form>`
   }
 }
 
@@ -221,11 +221,11 @@ function noticeText(texts: Texts, { text, number = 0 }: Notice): string {
 }
 
 function offerItem(offer: Offer, language: Language, texts: Texts): string {
-  const title = escape(textIn(offer.title, language))
+  const title = escapeHtml(textIn(offer.title, language))
   const text = textIn(offer.text, language)
-  const until = offer.until ? `<small>${texts.until(escape(offer.until))}</small>` : ''
+  const until = offer.until ? `<small>${texts.until(escapeHtml(offer.until))}</small>` : ''
   const code = offer.code
-    ? `${qrSvg(offer.code, texts.couponQr(title))}<code>${escape(offer.code)}</code><small>${texts.showAtTill}</small>`
+    ? `${qrSvg(offer.code, texts.couponQr(title))}<code>${escapeHtml(offer.code)}</code><small>${texts.showAtTill}</small>`
     : ''
-  return `<li><h2>${title}</h2>${text ? `<p>${escape(text)}</p>` : ''}${until}${code}</li>`
+  return `<li><h2>${title}</h2>${text ? `<p>${escapeHtml(text)}</p>` : ''}${until}${code}</li>`
 }

@@ -14,10 +14,10 @@ import type { FormTokens } from '../tokens.ts'
 import { type Extra, readForm, redirect, sendPage, sendText } from './answer.ts'
 import { ClaimLimit } from './claims.ts'
 import { probeAnswer } from './probes.ts'
+import { FULL, refusalOf } from './refusals.ts'
 import { type Action, type Route, routeOf } from './routes.ts'
 
 const URL_MOST = 2_048
-const FULL_RETRY_SECONDS = 120
 
 export interface DoorParts {
   context: PluginContext<unknown>
@@ -83,10 +83,10 @@ export class Door {
   /** A request for somebody else's server. HTTPS never comes here: it is refused, not intercepted. */
   #elsewhere(visit: Visit, host: string, path: string): void {
     const { request, response, station } = visit
-    if (!station) return this.#notice(visit, 403, 'guestOnly')
-    const probe = this.#parts.sessions.of(station.mac) && this.#parts.online() ? probeAnswer(host, path) : undefined
-    if (probe) return sendText(request, response, probe.status, probe.type, probe.body)
-    return redirect(request, response, this.#welcomeUrl({ ...visit, station }))
+    const probe = station && this.#parts.sessions.of(station.mac) && this.#parts.online() ? probeAnswer(host, path) : undefined
+    if (probe) sendText(request, response, probe.status, probe.type, probe.body)
+    else if (station) redirect(request, response, this.#welcomeUrl({ ...visit, station }))
+    else this.#notice(visit, 403, 'guestOnly')
   }
 
   async #route(visit: Visit, route: Route, query: string): Promise<void> {
@@ -120,7 +120,7 @@ export class Door {
     const session = sessions.of(guest.station.mac)
     if (!this.#parts.online()) return this.#notice(guest, 503, 'down', language)
     if (session) return this.#connected(guest, session, language)
-    if (sessions.full) return this.#notice(guest, 503, 'full', language, { retryAfter: FULL_RETRY_SECONDS })
+    if (sessions.full) return this.#notice(guest, FULL.status, 'full', language, { retryAfter: FULL.retryAfter ?? 0 })
     const ended = sessions.endedOf(guest.station.mac)
     const notice: Notice | undefined =
       query === 'n=stale'
@@ -199,31 +199,15 @@ export class Door {
   /** The form again, with what was wrong. */
   #refused(guest: Guest, action: Action, language: Language, failure: Failure, field: (name: string) => string): void {
     const { pages } = this.front
-    const { code, message } = failure
+    const refusal = refusalOf(action, failure)
     const values = action === 'sms' ? { phone: field('phone').slice(0, 24) } : {}
-    const again = (status: number, notice: Notice, extra: Extra = {}): void =>
-      this.#page(guest, status, pages.welcome(language, notice, values), extra)
-    switch (code) {
-      case 'code-locked':
-        return again(429, { text: 'locked', number: Math.ceil(Number(message) / 60) }, { retryAfter: Number(message) })
-      case 'code-invalid':
-        if (action === 'back') return again(403, { text: 'linkRefused' })
-        if (action === 'verify') return this.#page(guest, 422, pages.smsCode(language, field('to').slice(0, 24), true))
-        return again(422, { text: 'codeInvalid' })
-      case 'code-used':
-        return again(422, { text: action === 'verify' ? 'smsGone' : 'codeUsed' })
-      case 'args-invalid':
-        return again(422, { text: 'phoneInvalid' })
-      case 'device-fault':
-        return again(502, { text: 'smsFailed' })
-      case 'forbidden':
-        return this.#notice(guest, 403, 'bad', language)
-      case 'queue-full':
-        if (action === 'sms') return again(429, { text: 'smsWait', number: Number(message) }, { retryAfter: Number(message) })
-        return this.#notice(guest, 503, 'full', language, { retryAfter: FULL_RETRY_SECONDS })
-      default:
-        return this.#notice(guest, 503, 'busy', language, { retryAfter: 5 })
-    }
+    const page =
+      refusal.form === 'welcome'
+        ? pages.welcome(language, refusal.notice, values)
+        : refusal.form === 'sms-code'
+          ? pages.smsCode(language, field('to').slice(0, 24), true)
+          : pages.notice(language, refusal.page)
+    this.#page(guest, refusal.status, page, refusal.retryAfter === undefined ? {} : { retryAfter: refusal.retryAfter })
   }
 
   async #connected(guest: Guest, session: Session, language: Language): Promise<void> {
