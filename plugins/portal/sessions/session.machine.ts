@@ -13,8 +13,10 @@ export interface SessionLimits {
 export interface SessionState {
   limits: SessionLimits
   readonly sessions: Map<Mac, Session>
-  /** Something changed since the last `usage` effect. */
+  /** Something changed since the last `keep-usage` effect. */
   unsaved: boolean
+  /** A start was told and that is not kept yet: it would be told again after a crash. */
+  told: boolean
 }
 
 export type SessionEvent =
@@ -55,7 +57,7 @@ const GRANT_SLACK_SECONDS = 15
 const WORTH_KEEPING_MS = 60_000
 
 export function newSessions(limits: SessionLimits): SessionState {
-  return { limits, sessions: new Map(), unsaved: false }
+  return { limits, sessions: new Map(), unsaved: false, told: false }
 }
 
 export const secondsLeft = (session: Session, now: number): number => Math.max(0, Math.ceil((session.endsAt - now) / 1000))
@@ -86,6 +88,7 @@ export const sessionMachine: Machine<SessionState, SessionEvent, SessionEffect> 
       case 'announced':
         for (const session of state.sessions.values()) if (session.id === event.id) session.announced = true
         state.unsaved = true
+        state.told = true
         return []
       case 'limits':
         state.limits = event.limits
@@ -246,6 +249,7 @@ function restore(state: SessionState, kept: Kept, usage: KeptUsage | undefined, 
 function save(state: SessionState, now: number): readonly SessionEffect[] {
   if (state.sessions.size === 0 && !state.unsaved) return []
   state.unsaved = false
+  state.told = false
   const usage: Record<string, KeptUsage> = {}
   for (const session of state.sessions.values())
     usage[session.id] = {

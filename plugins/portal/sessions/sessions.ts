@@ -291,7 +291,7 @@ export class Sessions {
       const now = this.#context.clock.mono()
       await this.#readUsage()
       await this.#step({ kind: 'tick', now }).catch(() => {})
-      if (now - this.#savedAt < SAVE_MS) return
+      if (now - this.#savedAt < SAVE_MS && !this.#state.told) return
       this.#savedAt = now
       await this.#step({ kind: 'save', now })
     } finally {
