@@ -1,9 +1,7 @@
 /** Everybody in radio range can send whatever they like. Each gets a clear answer, and everyone else goes on being served. */
 import { connect, type Socket } from 'node:net'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { ipOf, macOf, Shop } from './testing.ts'
-
-type Test = Pick<typeof import('tap').default, 'teardown'>
 
 async function shop(t: Test, options: Parameters<typeof Shop.open>[0] = {}): Promise<Shop> {
   const opened = await Shop.open(options)
@@ -39,7 +37,7 @@ async function raw(t: Test, one: Shop, bytes: string | Buffer, from?: string): P
 }
 
 /** Somebody else, who means well, taps and is online. */
-async function servesOthers(t: Test & { equal: (a: unknown, b: unknown, why?: string) => boolean }, one: Shop, phone: number): Promise<void> {
+async function servesOthers(t: Test, one: Shop, phone: number): Promise<void> {
   t.equal((await one.tap(phone)).status, 200, 'everyone else is served')
 }
 

@@ -63,7 +63,8 @@ export function posterSvg(config: PortalConfig, network: WifiNetwork, language: 
 /** Receipt markdown (receiptline) for `print`. */
 export function posterReceipt(config: PortalConfig, network: WifiNetwork, language: Language): string {
   const texts = TEXTS[language]
-  const word = (text: string): string => text.replace(/[\\|{}~_"`^;]/g, '\\$&')
+  // Whatever means something to receiptline, in text or in a property, as the hex escape that it knows in both.
+  const word = (text: string): string => text.replace(/[\\|{}~_"`^;=-]/g, (sign) => `\\x${sign.charCodeAt(0).toString(16)}`)
   return [
     `^^${word(textIn(config.name, language))}`,
     `^^^${word(texts.posterTitle)}`,

@@ -76,6 +76,6 @@ export function document(frame: Frame, css: string, language: Language, title: s
         )
         .join('')
     : ''
-  const logo = frame.logo ? `<img src="${frame.logo}" alt="">` : ''
+  const logo = frame.logo ? `<img src="${frame.logo}" alt="" height="40">` : ''
   return `<!doctype html><html lang="${texts.code}"><head><meta charset="utf-8"><title>${escapeHtml(title)} · ${escapeHtml(frame.name)}</title><meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark"><style>${css}</style></head><body><header>${logo}<span>${escapeHtml(frame.name)}</span>${links}</header><main>${body}</main></body></html>`
 }

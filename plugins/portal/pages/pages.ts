@@ -86,7 +86,7 @@ export class Pages {
         `<p>${texts.free(session.minutes)}</p>`,
         notice ? `<p class="n" role="alert">${noticeText(texts, notice)}</p>` : '',
         tap,
-        `<p class="s">${escapeHtml(this.#collected(language))} ${texts.byConnecting} <a href="${escapeHtml(values.path ?? '')}terms">${texts.terms}</a>${language === 'en' ? '.' : '。'}</p>`,
+        `<p class="s">${escapeHtml(this.#collected(language))}${language === 'en' ? ' ' : ''}${texts.byConnecting}${language === 'en' ? ' ' : ''}<a href="${escapeHtml(values.path ?? '')}terms">${texts.terms}</a>${language === 'en' ? '.' : '。'}</p>`,
         login.sms && !values.back
           ? section(
               texts.bySms,
@@ -128,7 +128,7 @@ export class Pages {
     const texts = TEXTS[language]
     const offers = this.offers(today)
     const body = [
-      `<h1>✓ ${texts.connected}</h1><p>${texts.done} ${texts.left(visit.minutesLeft)}</p>`,
+      `<h1>✓ ${texts.connected}</h1><p>${texts.done}${language === 'en' ? ' ' : ''}${texts.left(visit.minutesLeft)}</p>`,
       offers.length > 0 ? `<h2>${texts.offers}</h2><ul>${offers.map((one) => offerItem(one, language, texts)).join('')}</ul>` : '',
       visit.memberCode
         ? `<section class="k"><h2>${texts.memberTitle}</h2><small>${texts.showAtTill}</small>${qrSvg(visit.memberCode, texts.memberQr)}<code>${escapeHtml(visit.memberCode)}</code></section>`
