@@ -49,7 +49,7 @@ export interface AccessChange {
   classes: { minor: number; downKbps?: number; upKbps?: number }[]
   /** Which MACs belong to a class, and did before: a map's element cannot be changed, only replaced. */
   sort: { direction: 'down' | 'up'; mac: Mac; before?: number; after?: number }[]
-  dropClasses: number[]
+  dropClasses: { direction: 'down' | 'up'; minor: number }[]
 }
 
 export class AccessState {
@@ -306,13 +306,11 @@ function tell(state: AccessState, change: AccessChange, held: Held, fresh: boole
   for (const direction of ['down', 'up'] as const) {
     const was = before?.[direction] ? before.minor : undefined
     const is = told[direction] ? told.minor : undefined
+    if (was !== undefined && was !== is) change.dropClasses.push({ direction, minor: was })
     if (was !== is)
       change.sort.push({ direction, mac, ...(was === undefined ? {} : { before: was }), ...(is === undefined ? {} : { after: is }) })
   }
-  if (before?.minor !== undefined && before.minor !== told.minor) {
-    change.dropClasses.push(before.minor)
-    state.minors.delete(before.minor)
-  }
+  if (before?.minor !== undefined && before.minor !== told.minor) state.minors.delete(before.minor)
   state.told.set(mac, told)
 }
 

@@ -84,9 +84,8 @@ export function classScript(guests: string, classes: AccessChange['classes']): s
   ])
 }
 
-/** A class that only one direction had is an error in the other, which `tc -force` passes over. */
-export function dropScript(guests: string, minors: readonly number[]): string[] {
-  return minors.flatMap((minor) => [guests, UP_DEVICE].map((device) => `class del dev ${device} classid 1:${minor.toString(16)}`))
+export function dropScript(guests: string, classes: AccessChange['dropClasses']): string[] {
+  return classes.map(({ direction, minor }) => `class del dev ${direction === 'down' ? guests : UP_DEVICE} classid 1:${minor.toString(16)}`)
 }
 
 const classLine = (device: string, minor: number, kbps: number): string =>

@@ -6,14 +6,14 @@ export type KernelEvent =
   | { kind: 'neighbour'; ip: string; device: string; mac: Mac; state: string }
   | { kind: 'failed'; ip: string; device: string }
   /** A bridge has learnt, or forgotten, behind which port a MAC is. */
-  | { kind: 'port'; mac: Mac; port: string; bridge: string; gone: boolean }
+  | { kind: 'port'; mac: Mac; port: string; gone: boolean }
   | { kind: 'route' }
   | { kind: 'link'; device: string }
   | { kind: 'address'; device: string }
 
 const MAC = '(?:[0-9a-f]{2}:){5}[0-9a-f]{2}'
 const NEIGHBOUR = new RegExp(`^(Deleted )?([0-9a-f.:]+) dev (\\S+)(?: lladdr (${MAC}))?.* ?\\b([A-Z]+)\\s*$`)
-const PORT = new RegExp(`^(Deleted )?(?:dev (\\S+) lladdr (${MAC})|(${MAC}) dev (\\S+)).*?(?: master (\\S+))?`)
+const PORT = new RegExp(`^(Deleted )?dev (\\S+) lladdr (${MAC}) `)
 
 export function parseKernelEvent(line: string): KernelEvent | undefined {
   const label = /^\[([A-Z]+)\]/.exec(line)?.[1]
@@ -44,9 +44,6 @@ function neighbour(text: string): KernelEvent | undefined {
     // An entry that is thrown away says nothing of the phone.
     return deleted || mac === undefined ? undefined : { kind: 'neighbour', ip, device, mac, state }
   }
-  const [, deleted, port, mac, otherMac, otherPort] = PORT.exec(text) ?? []
-  const bridge = / master (\S+)/.exec(text)?.[1]
-  const [at, who] = [port ?? otherPort, mac ?? otherMac]
-  if (at === undefined || who === undefined) return undefined
-  return { kind: 'port', port: at, mac: who, bridge: bridge ?? '', gone: deleted !== undefined }
+  const [, deleted, port, mac] = PORT.exec(text) ?? []
+  return port === undefined || mac === undefined ? undefined : { kind: 'port', port, mac, gone: deleted !== undefined }
 }

@@ -1,4 +1,5 @@
 /** What the kernel tells: neighbours, routes, links, and rules that somebody removed. Two helper programs, silent while nothing happens. */
+import { existsSync } from 'node:fs'
 import type { Clock, Logger } from '../../../daemon/contract/plugin.ts'
 import type { Mac } from './api.ts'
 import { parseKernelEvent } from './kernel-events.ts'
@@ -77,7 +78,7 @@ export class KernelWatch {
         if (event.device === this.#guests) listener.failed(event.ip)
         return
       case 'port':
-        if (event.bridge === this.#guests && !event.gone) listener.port(event.mac, event.port)
+        if (!event.gone && existsSync(`/sys/class/net/${this.#guests}/brif/${event.port}`)) listener.port(event.mac, event.port)
         return
       case 'route':
       case 'link':

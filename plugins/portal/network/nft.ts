@@ -18,7 +18,8 @@ export async function rulesAsTheyAre(): Promise<string> {
   return both.every(({ code }) => code === 0) ? both.map(({ stdout }) => stdout).join('') : ''
 }
 
-export const wholeRuleset = async (): Promise<string> => (await run('nft', ['-j', 'list', 'ruleset'])).stdout
+/** Everybody's rules as JSON, without what is in the sets. */
+export const wholeRuleset = async (): Promise<string> => (await run('nft', ['-j', '--terse', 'list', 'ruleset'])).stdout
 
 /** Counters and who is online; undefined when the tables are not there. */
 export async function readCounters(): Promise<{ usage: Usage[]; online: Set<Mac> } | undefined> {

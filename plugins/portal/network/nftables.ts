@@ -26,6 +26,7 @@ import { findUplink, type Uplink } from './uplink.ts'
 
 /** Counters are read this often: who moved bytes is here, and what a power cut costs is at most this much of a count. */
 const READ_EVERY_MS = 20_000
+const DROPS_EVERY_MS = 60_000
 /** After a sign that rules, routes or links changed, until it is looked at: changes come in bursts. */
 const SETTLE_MS = 50
 /** An address that was looked up so lately is not looked up again, unless the kernel says that it changed. */
@@ -130,6 +131,8 @@ class NftablesController implements NetworkController {
       if (reason !== undefined) this.#log.warn({ reason }, 'dnsmasq does not run: guests get no addresses and no names')
     })
     this.#every('read', READ_EVERY_MS, () => this.#read())
+    // A chain without rules comes and goes unannounced.
+    this.#every('drops', DROPS_EVERY_MS, () => this.#lookForDrops())
     await this.#look()
     this.#board.tell()
   }
@@ -361,8 +364,9 @@ class NftablesController implements NetworkController {
 
   #neighbour(ip: string, mac: Mac, isFresh: boolean): void {
     if (!inSubnet(ip, this.#subnet.cidr)) return
-    if (isFresh) this.#meet({ kind: 'sign', sign: 'seen', by: 'neighbour', mac, ip, now: this.#clock.mono() })
-    else this.#arpRead = undefined
+    // An entry that grows stale is no sign of life; one that is new, or now another's, is.
+    if (isFresh || this.#stations.byIp.get(ip) !== mac)
+      this.#meet({ kind: 'sign', sign: 'seen', by: 'neighbour', mac, ip, now: this.#clock.mono() })
   }
 
   #meet(event: StationsEvent): void {

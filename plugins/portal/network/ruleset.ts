@@ -123,6 +123,8 @@ ${ports.https === undefined ? '' : `    ip daddr ${own} tcp dport 443 redirect t
   }
 
   chain to_guests {
+    # What a phone whose time is over still gets by TCP it acknowledges, and that is answered by a reset: apps see the end at once. All else stops here.
+    iifname @uplink ct state established, related meta l4proto tcp accept
     iifname @uplink ct state established, related ip daddr @replies4 accept
     iifname @uplink ct state established, related ip saddr @walled4 accept
     drop

@@ -49,8 +49,8 @@ export class Shaping {
     await this.#queueFairly(classes.map(({ minor }) => minor))
   }
 
-  async drop(minors: readonly number[]): Promise<void> {
-    if (minors.length > 0) await tc(dropScript(this.#guests, minors), true)
+  async drop(classes: AccessChange['dropClasses']): Promise<void> {
+    if (classes.length > 0) await tc(dropScript(this.#guests, classes), true)
   }
 
   async remove(): Promise<void> {

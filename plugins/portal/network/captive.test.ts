@@ -1,0 +1,236 @@
+/** A guest's way from the radio to the internet and back out, with real nftables, dnsmasq, hostapd and udhcpc in namespaces. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { until } from '../../../daemon/testing/processes.ts'
+import { GuestNet, INTERNET, SHOP } from './testing/guest-net.ts'
+import type { Phone } from './testing/phone.ts'
+import { PORTAL_PORT, RemoteController } from './testing/remote-controller.ts'
+
+const skip = GuestNet.unavailable('hostapd', 'hostapd_cli', 'socat')
+const API = 'https://portal.example/captive'
+
+t.test('a day on the guest network', { skip, timeout: 110_000 }, async (t) => {
+  const net = await GuestNet.create({ phones: 2 })
+  t.teardown(() => net.end())
+  const radio = await accessPoint(net)
+  const controller = await RemoteController.start(net, {
+    config: { walledGarden: ['garden.example'], hostapd: [radio.folder] },
+    ports: { captiveApiUrl: API },
+  })
+  const [anna, ben] = net.phones as [Phone, Phone]
+  const seen = (kind: string, by: string, mac = anna.mac) =>
+    controller.sightings.find((one) => one.kind === kind && one.by === by && one.mac === mac)
+
+  await t.test('joins: an address, the portal by DHCP option 114 (RFC 8910), and the shop knows', async (t) => {
+    await Promise.all([anna.join('Annas-Phone'), ben.join()])
+    const { opt114 = '', router, dns } = await anna.lease()
+    t.equal(Buffer.from(opt114, 'hex').toString(), API)
+    t.match({ router, dns }, { router: '10.66.0.1', dns: '10.66.0.1' })
+    await until(() => seen('joined', 'dhcp') !== undefined, 'the join by DHCP')
+    t.match(seen('joined', 'dhcp'), { mac: anna.mac, ip: anna.ip, hostname: 'Annas-Phone' })
+    t.match(await controller.stationAt(anna.ip), { mac: anna.mac, ip: anna.ip, hostname: 'Annas-Phone' })
+    t.match(await controller.stationAt(`::ffff:${anna.ip}`), { mac: anna.mac })
+    t.equal(await controller.stationAt('10.66.0.1'), undefined, 'this box is no guest')
+    t.equal(await controller.stationAt(SHOP.till), undefined, 'the till is no guest')
+  })
+
+  await t.test('captive: http goes to the portal, https is left alone and refused at once, every resolver is ours', async (t) => {
+    const probe = await anna.ask('http://connectivitycheck.gstatic.com/generate_204')
+    t.match(probe, { status: 302, headers: { location: 'http://10.66.0.1/portal', connection: 'close' } })
+    t.match(await anna.ask('http://10.66.0.1/portal'), { status: 200, body: 'portal' })
+    const secure = await anna.ask('https://connectivitycheck.gstatic.com/generate_204')
+    t.match(secure, { status: 0, exit: 7 }, 'reset, no certificate shown')
+    t.ok(secure.seconds < 2, 'at once')
+    t.same(
+      await anna.resolve('any.example', INTERNET.otherResolver),
+      [INTERNET.address],
+      'the answer of the shop, not of the resolver that was asked',
+    )
+    t.same(await anna.resolve('rebind.example'), [], 'a public name for a private address is no answer')
+    t.equal(await anna.pings(INTERNET.address), false)
+  })
+
+  await t.test('the walled garden is open before the tap, and nothing beside it', async (t) => {
+    t.match(await anna.ask('http://shop.garden.example/'), { status: 200, body: /shop\.garden\.example/ })
+    t.match(await anna.ask('https://garden.example/'), { status: 200 })
+    t.match(await anna.ask('http://elsewhere.example/'), { status: 302 })
+  })
+
+  await t.test('neither other guests, nor the shop, nor this box are in reach, online or not', async (t) => {
+    const admin = net.spawn('socat', ['TCP-LISTEN:8080,reuseaddr,fork', 'SYSTEM:echo HTTP/1.0 200 ok; echo; echo admin'])
+    t.teardown(() => admin.kill())
+    await until(
+      async () => (await net.gateway.run('curl', ['-s', 'http://127.0.0.1:8080/'])).stdout.includes('admin'),
+      'the admin listener',
+    )
+    for (const state of ['captive', 'online']) {
+      if (state === 'online') await controller.authorise([anna, ben].map(({ mac, ip }) => ({ mac, ip, seconds: 600 })))
+      const quick = { timeoutMs: 1000 }
+      const [till, pinged, listener, byShop, router, other] = await Promise.all([
+        anna.ask(`http://${SHOP.till}:${SHOP.tillPort}/`, quick),
+        anna.pings(SHOP.till),
+        anna.ask('http://10.66.0.1:8080/'),
+        anna.ask(`http://${SHOP.gateway}:8080/`, quick),
+        anna.ask(`http://${INTERNET.router}/`, quick),
+        anna.pings(ben.ip),
+      ])
+      t.match(till, { status: 0 }, `${state}: the till`)
+      t.equal(pinged, false, `${state}: the till does not answer`)
+      t.match(listener, { status: 0, exit: 7 }, `${state}: the admin listener`)
+      t.match(byShop, { status: 0 }, `${state}: by this box's address in the shop`)
+      t.match(router, { status: state === 'captive' ? 302 : 0 }, `${state}: the provider's router`)
+      t.equal(other, false, `${state}: another guest`)
+    }
+    t.match(await anna.ask(`http://${INTERNET.address}/`), { status: 200 }, 'the internet is')
+    await controller.revoke([anna.mac, ben.mac])
+  })
+
+  await t.test('IPv6 is shut, so it is no way around', async (t) => {
+    await net.gateway.sysctl({ 'net.ipv6.conf.all.forwarding': 1 })
+    await net.gateway.ip(['addr add fd66::1/64 dev br0 nodad', 'addr add fd99::2/64 dev wan0 nodad'])
+    await net.internet.ip(['addr add fd99::1/64 dev fibre nodad', 'route add fd66::/64 via fd99::2'])
+    await anna.namespace.ip(['addr add fd66::5/64 dev wlan0 nodad', 'route add default via fd66::1'])
+    await controller.authorise([{ mac: anna.mac, ip: anna.ip, seconds: 600 }])
+    const ping = async () => (await anna.namespace.run('ping', ['-6', '-c', '1', '-W', '1', 'fd99::1'])).code === 0
+    t.equal(await ping(), false)
+    t.match(await anna.ask(`http://[fd66::1]:${PORTAL_PORT}/`, { timeoutMs: 1000 }), { status: 0 })
+    await controller.revoke([anna.mac])
+    await net.gateway.ip(['addr del fd66::1/64 dev br0', 'addr del fd99::2/64 dev wan0'])
+  })
+
+  await t.test('one tap: online, probes pass, bytes are counted', async (t) => {
+    await controller.authorise([{ mac: anna.mac, ip: anna.ip, seconds: 600 }])
+    t.match(await anna.ask('http://connectivitycheck.gstatic.com/generate_204'), { status: 204 })
+    t.match(await anna.ask('https://any.example/bytes?n=2000000'), { status: 200 })
+    const photo = join(net.dir, 'photo.jpg')
+    writeFileSync(photo, Buffer.alloc(3_000_000))
+    t.match(await anna.ask('https://any.example/', { extra: ['--data-binary', `@${photo}`], timeoutMs: 20_000 }), { body: /3000000/ })
+    t.same(await anna.resolve('any.example', INTERNET.otherResolver), ['11.22.33.66'], 'an online guest may ask another resolver')
+    const [usage] = (await controller.usage()).filter(({ mac }) => mac === anna.mac)
+    t.ok(usage && usage.bytesDown > 2_000_000 && usage.bytesDown < 20_000_000, `down: ${usage?.bytesDown}`)
+    t.ok(usage && usage.bytesUp > 3_000_000, `up: ${usage?.bytesUp}`)
+    await controller.authorise([{ mac: anna.mac, ip: anna.ip, seconds: 900 }])
+    const [later] = (await controller.usage()).filter(({ mac }) => mac === anna.mac)
+    t.ok(later && usage && later.bytesUp >= usage.bytesUp, 'more time keeps the counters')
+    t.match(await ben.ask('http://any.example/'), { status: 302 }, 'the other phone is still captive')
+  })
+
+  await t.test('revoke cuts a live download', async (t) => {
+    const download = await anna.begin('http://any.example/endless')
+    await until(async () => download.exitCode === null && (await rate(anna)) > 50_000, 'the download runs')
+    await controller.revoke([anna.mac])
+    await until(() => download.exitCode !== null, 'the download is cut', 20_000)
+    t.not(download.exitCode, 0)
+    t.match(await anna.ask('http://any.example/'), { status: 302 })
+    await controller.revoke([anna.mac, '02:00:00:00:00:99'])
+    t.pass('revoking twice, or a stranger, is no error')
+  })
+
+  await t.test('time that runs out cuts a live download, and leaves its count to be read', async (t) => {
+    await controller.authorise([{ mac: anna.mac, ip: anna.ip, seconds: 3, bytesDown: 1000 }])
+    const download = await anna.begin('http://any.example/endless')
+    await until(async () => (await rate(anna)) > 50_000, 'the download runs')
+    await until(() => download.exitCode !== null, 'the download is cut', 20_000)
+    t.not(download.exitCode, 0)
+    t.match(await anna.ask('http://any.example/'), { status: 302 })
+    const [usage] = (await controller.usage()).filter(({ mac }) => mac === anna.mac)
+    t.ok(usage && usage.bytesDown > 50_000, 'what it used is there for the receipt')
+  })
+
+  await t.test('hostapd says who comes and goes, and a second life of it is found', async (t) => {
+    await until(async () => {
+      await radio.say(`NEW_STA ${anna.mac}`)
+      await radio.say(`DISASSOCIATE ${anna.mac}`)
+      return seen('left', 'hostapd') !== undefined
+    }, 'both signs of hostapd')
+    t.ok(seen('joined', 'hostapd'))
+    await radio.restart()
+    const before = controller.sightings.length
+    const again = () => controller.sightings.slice(before).some(({ by, mac }) => by === 'hostapd' && mac === ben.mac)
+    await until(async () => {
+      await radio.say(`NEW_STA ${ben.mac}`)
+      await radio.say(`DISASSOCIATE ${ben.mac}`)
+      return again()
+    }, 'a sign of the new hostapd')
+  })
+
+  await t.test('a phone that is carried out of the shop is given up by the network', async (t) => {
+    await ben.ask('http://10.66.0.1/portal')
+    await ben.leave()
+    // The kernel asks as soon as it has something for the phone; by itself the controller has it ask after 40 s of silence.
+    await net.gateway.run('busybox', ['ping', '-c', '1', '-W', '1', ben.ip])
+    await net.gateway.run('ip', ['neigh', 'replace', ben.ip, 'lladdr', ben.mac, 'dev', 'br0', 'nud', 'probe'])
+    await until(() => seen('silent', 'neighbour', ben.mac) !== undefined, 'the kernel gives it up', 30_000)
+    t.ok(seen('silent', 'neighbour', ben.mac))
+  })
+
+  await t.test('200 at once: one call, all online, all gone', async (t) => {
+    const crowd = await net.addCrowd(200)
+    await controller.authorise(crowd.members.map(({ mac, ip }) => ({ mac, ip, seconds: 600 })))
+    const online = async () =>
+      (await net.gateway.must('nft', ['list', 'set', 'inet', 'shopwire_portal', 'online'])).match(/02:00:5e:81/g)?.length ?? 0
+    t.equal(await online(), 200)
+    const last = crowd.members.at(-1)
+    const asked = await crowd.namespace.run('curl', ['-s', '--max-time', '5', '--interface', last?.ip ?? '', `http://${INTERNET.address}/`])
+    t.match(asked.stdout, /"from"/)
+    await controller.revoke(crowd.members.map(({ mac }) => mac))
+    t.equal(await online(), 0)
+  })
+
+  await t.test('one MAC at two places is told', async (t) => {
+    const thief = await net.addPhone()
+    await thief.radio(true)
+    await thief.namespace.ip([`link set wlan0 address ${anna.mac}`, 'addr add 10.66.3.200/22 dev wlan0'])
+    await net.gateway.must('bridge', ['link', 'set', 'dev', thief.port, 'isolated', 'on'])
+    await until(async () => {
+      await Promise.all([thief, anna].map((one) => one.pings('10.66.0.1')))
+      return controller.suspicions.length > 0
+    }, 'the suspicion')
+    t.match(controller.suspicions[0], { mac: anna.mac, why: /two-(ports|addresses)/ })
+    t.notMatch(JSON.stringify(controller.logs.filter(({ log }) => log !== 'debug')), anna.mac, 'no MAC in the log')
+  })
+
+  await t.test('stop: nothing of ours is left', async (t) => {
+    await controller.stop()
+    t.equal((await net.gateway.must('nft', ['list', 'ruleset'])).trim(), '')
+    t.notMatch(await net.gateway.must('ip', ['address', 'show', 'dev', 'br0']), /10\.66\.0\.1/)
+    t.equal((await net.gateway.must('cat', ['/proc/sys/net/ipv4/conf/br0/forwarding'])).trim(), '0')
+    t.notMatch(await net.gateway.must('bridge', ['-d', 'link', 'show']), /isolated on/)
+    await ben.radio(true)
+    await until(() => anna.pings(ben.ip), 'control: without isolation the other guest answers')
+    t.notMatch(await processes(net), /dnsmasq|hostapd_cli|ip -o monitor|nft monitor/)
+  })
+})
+
+/** Bytes a second that come in at the phone. */
+async function rate(phone: Phone): Promise<number> {
+  const read = async () => Number(await phone.namespace.must('cat', ['/sys/class/net/wlan0/statistics/rx_bytes']))
+  const before = await read()
+  await new Promise((wake) => setTimeout(wake, 200))
+  return ((await read()) - before) * 5
+}
+
+async function processes(net: GuestNet): Promise<string> {
+  const pids = (await net.gateway.must('ip', ['netns', 'pids', net.gateway.name])).split(/\s+/).filter(Boolean)
+  return (await net.gateway.run('ps', ['-o', 'args=', '-p', pids.join(',') || '1'])).stdout
+}
+
+/** hostapd without a radio: its control socket is real, and stations come by `NEW_STA`. */
+async function accessPoint(net: GuestNet) {
+  const folder = join(net.dir, 'hostapd')
+  mkdirSync(folder)
+  const file = join(net.dir, 'hostapd.conf')
+  writeFileSync(file, ['interface=br0', 'driver=none', `ctrl_interface=${folder}`, 'ieee8021x=0', 'eap_server=1', ''].join('\n'))
+  const run = () => net.spawn('hostapd', [file])
+  let child = run()
+  return {
+    folder,
+    say: (command: string) => net.gateway.run('hostapd_cli', ['-p', folder, '-i', 'br0', 'raw', ...command.split(' ')]),
+    restart: async () => {
+      child.kill('SIGTERM')
+      await until(() => child.exitCode !== null, 'hostapd ends')
+      child = run()
+    },
+  }
+}
