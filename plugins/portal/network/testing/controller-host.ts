@@ -6,9 +6,8 @@
  */
 import { createServer } from 'node:http'
 import { createInterface } from 'node:readline'
-import { systemClock } from '../../../../daemon/clock.ts'
 import { asFailure } from '../../../../daemon/contract/errors.ts'
-import type { Logger } from '../../../../daemon/contract/plugin.ts'
+import type { Clock, Logger, MonoMs, WallMs } from '../../../../daemon/contract/plugin.ts'
 import type { Grant, NetworkConfig } from '../api.ts'
 import { createNftablesController, type NftablesPorts } from '../nftables.ts'
 
@@ -34,6 +33,16 @@ const level =
     say({ log: name, fields, message })
 const log: Logger = { debug: level('debug'), info: level('info'), warn: level('warn'), error: level('error') }
 
+const clock: Clock = {
+  wall: () => Date.now() as WallMs,
+  mono: () => performance.now() as MonoMs,
+  timer(ms, act) {
+    const handle = setTimeout(act, ms)
+    return () => clearTimeout(handle)
+  },
+  sleep: (ms) => new Promise((wake) => setTimeout(wake, ms)),
+}
+
 let controller: ReturnType<typeof createNftablesController> | undefined
 const events = {
   sighting: (sighting: unknown) => say({ event: 'sighting', data: sighting }),
@@ -42,7 +51,7 @@ const events = {
 }
 
 async function answer({ method, args }: Request): Promise<unknown> {
-  controller ??= createNftablesController(config, ports, { clock: systemClock, log, signal: new AbortController().signal, stateDir })
+  controller ??= createNftablesController(config, ports, { clock, log, signal: new AbortController().signal, stateDir })
   switch (method) {
     case 'start':
       return controller.start(events)

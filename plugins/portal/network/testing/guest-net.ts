@@ -10,6 +10,7 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Crowd } from './crowd.ts'
 import { must, Namespace, type Process, removeNamespace, run } from './namespace.ts'
 import { Phone } from './phone.ts'
@@ -211,7 +212,7 @@ export class GuestNet {
 }
 
 async function server(namespace: Namespace, args: string[]): Promise<Process> {
-  const file = join(import.meta.dirname, 'internet-server.ts')
+  const file = fileURLToPath(new URL('./internet-server.ts', import.meta.url))
   const child = namespace.spawn(process.execPath, ['--import=tsx', file, ...args])
   const end = performance.now() + 30_000
   while (!child.output.includes('ready')) {

@@ -1,6 +1,7 @@
 /** A `NetworkController` that runs in the gateway's namespace of a guest net, and all it says. */
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 import { type ErrorBody, Failure } from '../../../../daemon/contract/errors.ts'
 import type { Grant, Mac, NetworkConfig, NetworkHealth, Sighting, Station, Suspicion, Usage } from '../api.ts'
 import type { NftablesPorts } from '../nftables.ts'
@@ -66,7 +67,7 @@ export class RemoteController {
       ...(options.prefix ?? []),
       process.execPath,
       '--import=tsx',
-      join(import.meta.dirname, 'controller-host.ts'),
+      fileURLToPath(new URL('./controller-host.ts', import.meta.url)),
       JSON.stringify(setting),
     ]
     return new RemoteController(net.spawn(command, args))
