@@ -2,18 +2,20 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type GuestNet, INTERNET } from '../plugins/portal/network/testing/guest-net.ts'
-import type { Member } from '../plugins/portal/network/testing/crowd.ts'
-import type { Process } from '../plugins/portal/network/testing/namespace.ts'
+import type { Crowd, Member } from '../plugins/portal/network/testing/crowd.ts'
+import type { Namespace, Process } from '../plugins/portal/network/testing/namespace.ts'
 
 export class OpenNds {
   readonly name = 'openNDS 9.10'
   readonly #net: GuestNet
   readonly #guests: readonly Member[]
+  readonly #crowd: Namespace
   #child: Process | undefined
 
-  constructor(net: GuestNet, guests: readonly Member[]) {
+  constructor(net: GuestNet, crowd: Crowd) {
     this.#net = net
-    this.#guests = guests
+    this.#crowd = crowd.namespace
+    this.#guests = crowd.members
   }
 
   async start(): Promise<void> {
@@ -53,10 +55,18 @@ FirewallRuleSet users-to-router {
     // `ip netns exec` has a mount namespace of its own: the machine's own files stay as they are.
     const script = `cp -r /etc/opennds/htdocs ${etc}/; mount --bind ${etc} /etc/opennds; mount --bind ${leases} /var/lib/misc; PATH=${bin}:$PATH exec opennds -f -d 3 -c /etc/opennds/opennds.conf`
     this.#child = this.#net.spawn('sh', ['-c', script])
-    const end2 = performance.now() + 120_000
-    while ((await gateway.run('curl', ['-s', '-o', '/dev/null', '-A', 'x', 'http://10.66.0.1:2050/'])).code === 7) {
-      if (performance.now() > end2 || this.#child.exitCode !== null) throw new Error(`openNDS did not start: ${this.#child.output}`)
-      await new Promise((wake) => setTimeout(wake, 200))
+    await this.#captive()
+  }
+
+  /** It opens its port long before its rules are there. */
+  async #captive(): Promise<void> {
+    const end = performance.now() + 120_000
+    const ip = this.#guests[0]?.ip ?? ''
+    for (;;) {
+      const { stdout } = await this.#crowd.run('curl', ['-s', '-o', '/dev/null', '--max-time', '5', '-w', '%{http_code}', '-A', 'x', '--interface', ip, `http://${INTERNET.address}/generate_204`])
+      if (/^30/.test(stdout)) return
+      if (performance.now() > end || this.#child?.exitCode !== null) throw new Error(`openNDS did not start: ${this.#child?.output}`)
+      await new Promise((wake) => setTimeout(wake, 500))
     }
   }
 

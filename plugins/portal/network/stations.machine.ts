@@ -14,6 +14,9 @@ const BOTH_WITHIN_MS = 60_000
 const SUSPECT_AGAIN_MS = 3_600_000
 /** A flood of made-up MACs must not fill the memory. */
 const MOST = 20_000
+const FULL_MS = 10_000
+/** Asked at a time; the rest is asked with the next tick. */
+const MOST_PROBES = 500
 
 interface Known {
   mac: Mac
@@ -30,6 +33,8 @@ interface Known {
 export class StationsState {
   readonly byMac = new Map<Mac, Known>()
   readonly byIp = new Map<string, Mac>()
+  /** Set while it is full of stations that are here: until then nobody is looked for who could make room. */
+  fullUntil: MonoMs | undefined
 }
 
 export type StationsEvent =
@@ -116,7 +121,7 @@ function tick(state: StationsState, now: MonoMs): StationsEffect[] {
   const stations: { mac: Mac; ip: string }[] = []
   for (const known of state.byMac.values()) {
     if (now - known.sign > FORGET_MS) forget(state, known)
-    else if (known.here && now - known.sign > PROBE_AFTER_MS && known.ips[0] !== undefined)
+    else if (known.here && now - known.sign > PROBE_AFTER_MS && known.ips[0] !== undefined && stations.length < MOST_PROBES)
       stations.push({ mac: known.mac, ip: known.ips[0] })
   }
   return stations.length > 0 ? [{ kind: 'probe', stations }] : []
@@ -124,8 +129,12 @@ function tick(state: StationsState, now: MonoMs): StationsEffect[] {
 
 function meet(state: StationsState, mac: Mac, now: MonoMs): Known | undefined {
   if (state.byMac.size >= MOST) {
-    const [absent] = [...state.byMac.values()].filter(({ here }) => !here)
-    if (!absent) return undefined
+    if (state.fullUntil !== undefined && now < state.fullUntil) return undefined
+    const absent = firstAbsent(state)
+    if (!absent) {
+      state.fullUntil = (now + FULL_MS) as MonoMs
+      return undefined
+    }
     forget(state, absent)
   }
   const known: Known = {
@@ -139,6 +148,11 @@ function meet(state: StationsState, mac: Mac, now: MonoMs): Known | undefined {
   }
   state.byMac.set(mac, known)
   return known
+}
+
+function firstAbsent(state: StationsState): Known | undefined {
+  for (const known of state.byMac.values()) if (!known.here) return known
+  return undefined
 }
 
 function hold(state: StationsState, known: Known, ip: string): void {
