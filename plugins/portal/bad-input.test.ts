@@ -45,7 +45,10 @@ t.test('requests without Host, without User-Agent, with nonsense for a method or
   const one = await shop(t)
   t.match(await raw(t, one, 'GET /generate_204 HTTP/1.1\r\n\r\n'), /^HTTP\/1\.1 302 /)
   t.match(await raw(t, one, 'GET / HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 302 /)
-  t.match(await raw(t, one, `GET http://captive.apple.com/hotspot-detect.html HTTP/1.1\r\nHost: captive.apple.com\r\n\r\n`), /^HTTP\/1\.1 302 /)
+  t.match(
+    await raw(t, one, `GET http://captive.apple.com/hotspot-detect.html HTTP/1.1\r\nHost: captive.apple.com\r\n\r\n`),
+    /^HTTP\/1\.1 302 /,
+  )
   t.match(await raw(t, one, 'BREW /pot HTTP/1.1\r\n\r\n'), /^HTTP\/1\.1 400 /)
   t.match(await raw(t, one, 'DELETE / HTTP/1.1\r\nHost: a\r\n\r\n'), /^HTTP\/1\.1 405 /)
   t.match(await raw(t, one, 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n'), /^HTTP\/1\.1 (302|400) /)
@@ -67,7 +70,16 @@ t.test('1 MB of headers: 431 and the end of that connection', async (t) => {
 t.test('paths that try to leave the portal find nothing', async (t) => {
   const one = await shop(t)
   const { port } = one
-  const paths = ['/../../etc/passwd', '/t/../../etc/passwd', '/%2e%2e/%2e%2e/etc/passwd', '/t/aaaaaaaa/en/../../..//etc/passwd', '/t/%00/en/', '//etc/passwd', '/c/../x', '/v/aaaaaaaa/fr/']
+  const paths = [
+    '/../../etc/passwd',
+    '/t/../../etc/passwd',
+    '/%2e%2e/%2e%2e/etc/passwd',
+    '/t/aaaaaaaa/en/../../..//etc/passwd',
+    '/t/%00/en/',
+    '//etc/passwd',
+    '/c/../x',
+    '/v/aaaaaaaa/fr/',
+  ]
   for (const path of paths) {
     const answer = await raw(t, one, `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\n\r\n`)
     t.match(answer, /^HTTP\/1\.1 404 /, path)
@@ -131,7 +143,10 @@ t.test('slow-loris: hundreds of requests that never end cost their senders, not 
   t.teardown(() => clearInterval(drip))
   await servesOthers(t, one, 1)
   const answers = await Promise.all(lines.map((line) => line.ended))
-  t.ok(answers.every((text) => text === '' || text.startsWith('HTTP/1.1 408')), 'all were shown the door')
+  t.ok(
+    answers.every((text) => text === '' || text.startsWith('HTTP/1.1 408')),
+    'all were shown the door',
+  )
   await servesOthers(t, one, 2)
 })
 

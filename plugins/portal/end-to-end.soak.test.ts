@@ -1,8 +1,8 @@
 /** What takes its time: a session that runs out cuts a live download. */
 import t from 'tap'
 import { until } from '../../daemon/testing/processes.ts'
-import { GuestNet } from './network/testing/guest-net.ts'
 import { captive, house, tap } from './house.testing.ts'
+import { GuestNet } from './network/testing/guest-net.ts'
 
 t.test('time runs out and cuts a live download', { skip: GuestNet.unavailable('curl'), timeout: 240_000 }, async (t) => {
   const shop = await house(t, 1, { session: { minutes: 1 } })

@@ -7,9 +7,9 @@ import { join } from 'node:path'
 import { type Browser, chromium } from 'playwright-core'
 import t from 'tap'
 import { until } from '../../daemon/testing/processes.ts'
+import { captive, type House, house } from './house.testing.ts'
 import { GuestNet, INTERNET } from './network/testing/guest-net.ts'
 import type { Phone } from './network/testing/phone.ts'
-import { captive, type House, house } from './house.testing.ts'
 
 const skip = GuestNet.unavailable('curl') || (existsSync('/usr/bin/chromium') ? false : 'Chromium is not installed')
 const PORTAL = 'http://10.66.0.1:8880'
@@ -100,7 +100,17 @@ t.test('200 phones join within 5 s: none fails', { skip, timeout: 180_000 }, asy
   const shop = await house(t, 0)
   const crowd = await shop.net.addCrowd(200)
   const simulator = join(import.meta.dirname, '../../dist/shopwire.cjs')
-  const words = ['--via', `http://${INTERNET.address}`, '--first', crowd.members[0]?.ip ?? '', '--phones', '200', '--within', '5s', '--json']
+  const words = [
+    '--via',
+    `http://${INTERNET.address}`,
+    '--first',
+    crowd.members[0]?.ip ?? '',
+    '--phones',
+    '200',
+    '--within',
+    '5s',
+    '--json',
+  ]
   const phones = crowd.spawn(process.execPath, [simulator, 'sim', 'portal', ...words])
   await new Promise((resolve) => phones.once('exit', resolve))
   t.match(JSON.parse(phones.output.trim().split('\n').at(-1) ?? '{}'), { online: 200, failed: 0, why: [] }, phones.output.slice(-500))

@@ -71,8 +71,11 @@ export class House {
     const found = pids.find((pid) => {
       try {
         const environment = readFileSync(`/proc/${pid}/environ`, 'utf8')
-        return environment.includes('SHOPWIRE_PLUGIN=portal') && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('plugin-runner')
-          && this.#ours(pid)
+        return (
+          environment.includes('SHOPWIRE_PLUGIN=portal') &&
+          readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('plugin-runner') &&
+          this.#ours(pid)
+        )
       } catch {
         return false
       }
@@ -113,4 +116,3 @@ export async function tap(phone: Phone): Promise<number> {
   const { status } = await phone.ask(`${probe.headers.location}connect`, { form: { marketing: '' } })
   return status
 }
-

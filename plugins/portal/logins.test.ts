@@ -119,7 +119,10 @@ t.test('a code from the receipt: once, in any writing; a member code makes the s
   const [, third, fourth] = one.events('session-started')
   t.equal(third?.visitor, fourth?.visitor)
   t.equal(third?.member, third?.visitor)
-  t.match(one.events('present').find((event) => event.was === third?.station), { role: 'member' })
+  t.match(
+    one.events('present').find((event) => event.was === third?.station),
+    { role: 'member' },
+  )
   t.notMatch(everything(one), 'M-4711')
 })
 
@@ -141,7 +144,11 @@ t.test('guessing: five wrong ones and a station waits; a hundred of everybody an
   const path = await one.arrive(1)
   const guess = (phone: number, where: string, code = 'AAAAAAAA') => one.ask(phone, `${where}code`, { form: { code } })
   for (let at = 0; at < 5; at++) t.equal((await guess(1, path)).status, 422)
-  t.match(await guess(1, path, good.code), { status: 429, body: /Too many wrong codes. Please wait 10 minutes/, headers: { 'retry-after': '600' } })
+  t.match(await guess(1, path, good.code), {
+    status: 429,
+    body: /Too many wrong codes. Please wait 10 minutes/,
+    headers: { 'retry-after': '600' },
+  })
   for (let phone = 2; phone <= 4; phone++) for (let at = 0; at < 5; at++) await guess(phone, await one.arrive(phone))
   t.equal((await guess(9, await one.arrive(9), good.code)).status, 429, 'everybody')
   t.equal(one.harness.logs.filter((line) => line.fields.code === 'code-locked').length, 1)
@@ -201,6 +208,9 @@ t.test('somebody is erased by phone number, codes and all', async (t) => {
   await one.ask(1, `${path}verify`, { form: { code: String(sent[0]?.code) } })
   t.match(await one.harness.command('-', 'erase', { phone: '138-0013-8000' }), { sessions: 1 })
   t.match(one.events('erased'), [{ also: [/^[\w-]{22}$/] }])
-  t.same([...one.harness.store.keys()].filter((key) => /^(visitor|session)\//.test(key)), [])
+  t.same(
+    [...one.harness.store.keys()].filter((key) => /^(visitor|session)\//.test(key)),
+    [],
+  )
   await t.rejects(one.harness.command('-', 'erase', { phone: 'nobody' }), { code: 'args-invalid' })
 })

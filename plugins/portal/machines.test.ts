@@ -2,18 +2,32 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { lockoutMachine, newLockout } from './logins/lockout.machine.ts'
-import { normalPhone, maskedPhone } from './logins/phone.ts'
+import { maskedPhone, normalPhone } from './logins/phone.ts'
 import { newSms, smsMachine } from './logins/sms.machine.ts'
 import { newPresence, type PresenceEffect, presenceMachine } from './presence/presence.machine.ts'
-import type { Login } from './sessions/session.ts'
 import { newSessions, type SessionEffect, type SessionEvent, secondsLeft, sessionMachine } from './sessions/session.machine.ts'
+import type { Login } from './sessions/session.ts'
 
 const MINUTE = 60_000
-const login = (mac: string, more: Partial<Login> = {}): Login => ({ mac, visitor: `v-${mac}`, station: `s-${mac}`, method: 'tap', returning: false, seconds: 3_600, ...more })
+const login = (mac: string, more: Partial<Login> = {}): Login => ({
+  mac,
+  visitor: `v-${mac}`,
+  station: `s-${mac}`,
+  method: 'tap',
+  returning: false,
+  seconds: 3_600,
+  ...more,
+})
 
 t.test('sessions: one station, one session, whatever happens in whatever order', async (t) => {
   const macs = ['a', 'b', 'c']
-  const step = fc.record({ what: fc.integer({ min: 0, max: 7 }), mac: fc.constantFrom(...macs), visitor: fc.constantFrom('x', 'y'), later: fc.integer({ min: 0, max: 30 * MINUTE }), bytes: fc.nat(1_000) })
+  const step = fc.record({
+    what: fc.integer({ min: 0, max: 7 }),
+    mac: fc.constantFrom(...macs),
+    visitor: fc.constantFrom('x', 'y'),
+    later: fc.integer({ min: 0, max: 30 * MINUTE }),
+    bytes: fc.nat(1_000),
+  })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
       const state = newSessions({ capacity: 2, idleMs: 20 * MINUTE })
@@ -67,14 +81,29 @@ t.test('sessions: more time, the same bytes; another person, bytes from nothing'
   sessionMachine.step(state, { kind: 'login', login: login('a'), id: '1', at: '', now: 0 })
   t.match(sessionMachine.step(state, { kind: 'granted', macs: ['a'] }), [{ kind: 'started', session: { id: '1' } }])
   sessionMachine.step(state, { kind: 'usage', usage: [{ mac: 'a', bytesUp: 10, bytesDown: 20 }], now: 1 })
-  t.same(sessionMachine.step(state, { kind: 'login', login: login('a'), id: '2', at: '', now: 30_000 }), [], 'the same finger again: nothing to do')
+  t.same(
+    sessionMachine.step(state, { kind: 'login', login: login('a'), id: '2', at: '', now: 30_000 }),
+    [],
+    'the same finger again: nothing to do',
+  )
   t.match(sessionMachine.step(state, { kind: 'login', login: login('a'), id: '3', at: '', now: 30 * MINUTE }), [
     { kind: 'grant', grant: { seconds: 3_615, bytesUp: 10 } },
     { kind: 'keep' },
     { kind: 'keep-usage' },
   ])
-  const effects = sessionMachine.step(state, { kind: 'login', login: login('a', { visitor: 'p', method: 'sms' }), id: '4', at: '', now: 40 * MINUTE })
-  t.match(effects, [{ kind: 'ended', session: { id: '1', bytesDown: 20 }, reason: 'replaced', seconds: 2_400 }, { kind: 'forget' }, { kind: 'keep' }, { kind: 'grant', grant: { bytesDown: 20 } }])
+  const effects = sessionMachine.step(state, {
+    kind: 'login',
+    login: login('a', { visitor: 'p', method: 'sms' }),
+    id: '4',
+    at: '',
+    now: 40 * MINUTE,
+  })
+  t.match(effects, [
+    { kind: 'ended', session: { id: '1', bytesDown: 20 }, reason: 'replaced', seconds: 2_400 },
+    { kind: 'forget' },
+    { kind: 'keep' },
+    { kind: 'grant', grant: { bytesDown: 20 } },
+  ])
   sessionMachine.step(state, { kind: 'usage', usage: [{ mac: 'a', bytesUp: 15, bytesDown: 21 }], now: 41 * MINUTE })
   t.match(state.sessions.get('a'), { id: '4', bytesUp: 5, bytesDown: 1 })
 })
@@ -84,14 +113,19 @@ t.test('sessions: a revoke that did not come through is asked for again', async 
   sessionMachine.step(state, { kind: 'login', login: login('a'), id: '1', at: '', now: 0 })
   sessionMachine.step(state, { kind: 'granted', macs: ['a'] })
   for (const now of [3_600_000, 3_605_000]) t.same(sessionMachine.step(state, { kind: 'tick', now }), [{ kind: 'revoke', mac: 'a' }])
-  t.match(sessionMachine.step(state, { kind: 'revoked', macs: ['a'], now: 3_606_000 }), [{ kind: 'ended', reason: 'expired', seconds: 3_600 }, { kind: 'forget' }])
+  t.match(sessionMachine.step(state, { kind: 'revoked', macs: ['a'], now: 3_606_000 }), [
+    { kind: 'ended', reason: 'expired', seconds: 3_600 },
+    { kind: 'forget' },
+  ])
 })
 
 t.test('sessions: what was kept and is refused now is tried again, not forgotten', async (t) => {
   const state = newSessions({ capacity: 9, idleMs: 0 })
   const kept = { ...login('a'), id: '1', startedAt: '' }
   const usage = { '1': { left: 100, used: 50, up: 1, down: 2, announced: true } }
-  t.match(sessionMachine.step(state, { kind: 'restore', kept: [kept], usage, now: 0 }), [{ kind: 'grant', grant: { seconds: 115, bytesUp: 1 } }])
+  t.match(sessionMachine.step(state, { kind: 'restore', kept: [kept], usage, now: 0 }), [
+    { kind: 'grant', grant: { seconds: 115, bytesUp: 1 } },
+  ])
   t.same(sessionMachine.step(state, { kind: 'grant-failed', macs: ['a'] }), [])
   t.match(sessionMachine.step(state, { kind: 'tick', now: 5_000 }), [{ kind: 'grant', grant: { seconds: 110 } }])
   t.same(sessionMachine.step(state, { kind: 'granted', macs: ['a'] }), [], 'told before')
@@ -99,8 +133,15 @@ t.test('sessions: what was kept and is refused now is tried again, not forgotten
 })
 
 const presence = () => newPresence({ goneMs: 4 * MINUTE, leftMs: 30_000, most: 3 })
-const sight = (state: ReturnType<typeof presence>, kind: 'joined' | 'left' | 'seen' | 'silent', now: number, mac = 'a'): readonly PresenceEffect[] =>
-  presenceMachine.step(state, { kind: 'sighting', sighting: { kind, mac }, as: { station: `s-${mac}` }, now, iso: `t${now}` }).filter((one) => one.kind !== 'wake')
+const sight = (
+  state: ReturnType<typeof presence>,
+  kind: 'joined' | 'left' | 'seen' | 'silent',
+  now: number,
+  mac = 'a',
+): readonly PresenceEffect[] =>
+  presenceMachine
+    .step(state, { kind: 'sighting', sighting: { kind, mac }, as: { station: `s-${mac}` }, now, iso: `t${now}` })
+    .filter((one) => one.kind !== 'wake')
 const tick = (state: ReturnType<typeof presence>, now: number): readonly PresenceEffect[] =>
   presenceMachine.step(state, { kind: 'tick', now }).filter((one) => one.kind !== 'wake')
 
@@ -135,14 +176,30 @@ t.test('presence: goodbye and no more seen is gone in half a minute', async (t) 
 t.test('presence: a login tells who it was; the flood of made-up addresses is not followed', async (t) => {
   const state = presence()
   sight(state, 'joined', 0)
-  const identified = { kind: 'identified', mac: 'a', station: 's-a', visitor: 'p', session: '1', role: 'member', now: 5, iso: 't5' } as const
-  t.match(presenceMachine.step(state, identified), [{ kind: 'present', visitor: 'p', was: 's-a', by: 'portal', role: 'member', session: '1' }, { kind: 'wake' }])
+  const identified = {
+    kind: 'identified',
+    mac: 'a',
+    station: 's-a',
+    visitor: 'p',
+    session: '1',
+    role: 'member',
+    now: 5,
+    iso: 't5',
+  } as const
+  t.match(presenceMachine.step(state, identified), [
+    { kind: 'present', visitor: 'p', was: 's-a', by: 'portal', role: 'member', session: '1' },
+    { kind: 'wake' },
+  ])
   t.same(presenceMachine.step(state, identified), [], 'told once')
   for (const mac of ['b', 'c', 'd', 'e']) sight(state, 'seen', 6, mac)
   t.equal(state.here.size, 3)
   t.equal(state.ignored, 2)
   presenceMachine.step(state, { kind: 'erased', visitor: 'p' })
-  t.same(tick(state, 60 * MINUTE).map((one) => one.kind === 'absent' && one.visitor), ['s-b', 's-c'], 'nothing more is said of who was erased')
+  t.same(
+    tick(state, 60 * MINUTE).map((one) => one.kind === 'absent' && one.visitor),
+    ['s-b', 's-c'],
+    'nothing more is said of who was erased',
+  )
 })
 
 t.test('lockout: counted in a window, forgotten after it', async (t) => {
@@ -157,7 +214,8 @@ t.test('lockout: counted in a window, forgotten after it', async (t) => {
 
 t.test('SMS: five an hour to one phone, sixty a minute in all, whoever asks', async (t) => {
   const state = newSms()
-  const ask = (station: string, phone: string, now: number) => smsMachine.step(state, { kind: 'ask', station, phone, hash: 'h', marketing: false, now })[0]
+  const ask = (station: string, phone: string, now: number) =>
+    smsMachine.step(state, { kind: 'ask', station, phone, hash: 'h', marketing: false, now })[0]
   for (let at = 0; at < 5; at++) t.match(ask(`s${at}`, 'p', at * MINUTE), { kind: 'send' })
   t.match(ask('s9', 'p', 6 * MINUTE), { kind: 'wait', seconds: 54 * 60 })
   for (let at = 0; at < 60; at++) ask(`x${at}`, `y${at}`, 10 * MINUTE)
@@ -166,7 +224,9 @@ t.test('SMS: five an hour to one phone, sixty a minute in all, whoever asks', as
 
 t.test('phone numbers as people type them', async (t) => {
   t.same(
-    ['138 0013 8000', '+86-138-0013-8000', '0086 13800138000', '+44 7700 900123', '12345678901', '110', '+86 1380013800', 'x', ''].map((one) => normalPhone(one, '86')),
+    ['138 0013 8000', '+86-138-0013-8000', '0086 13800138000', '+44 7700 900123', '12345678901', '110', '+86 1380013800', 'x', ''].map(
+      (one) => normalPhone(one, '86'),
+    ),
     ['8613800138000', '8613800138000', '8613800138000', '447700900123', undefined, undefined, undefined, undefined, undefined],
   )
   t.equal(maskedPhone('8613800138000'), '+86138****8000')

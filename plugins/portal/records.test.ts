@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { commands, transform } from 'receiptline'
 import t from 'tap'
-import { ipOf, macOf, Shop } from './testing.ts'
 import { wifiText } from './poster.ts'
+import { ipOf, macOf, Shop } from './testing.ts'
 
 type Test = Pick<typeof import('tap').default, 'teardown'>
 
@@ -35,17 +35,26 @@ t.test('the connection log: off unless asked for, sealed, exported by command, r
   const file = join(dir, 'connections-2026-11-25.log')
   await one.harness.until(() => existsSync(file) && lines(file).length === 2, 'start and end')
   t.notMatch(readFileSync(file, 'latin1'), new RegExp(`${macOf(1)}|${ipOf(1)}|started`))
-  const exported = (await one.harness.command('-', 'connections', { from: '2026-11-01', to: '2026-11-30' })) as { file: string; records: number }
+  const exported = (await one.harness.command('-', 'connections', { from: '2026-11-01', to: '2026-11-30' })) as {
+    file: string
+    records: number
+  }
   t.equal(exported.records, 2)
-  t.match(lines(exported.file).map((line) => JSON.parse(line)), [
-    { what: 'started', mac: macOf(1), ip: ipOf(1), method: 'tap' },
-    { what: 'ended', mac: macOf(1), seconds: 300 },
-  ])
+  t.match(
+    lines(exported.file).map((line) => JSON.parse(line)),
+    [
+      { what: 'started', mac: macOf(1), ip: ipOf(1), method: 'tap' },
+      { what: 'ended', mac: macOf(1), seconds: 300 },
+    ],
+  )
   t.match(await one.harness.command('-', 'connections', { from: '2025-01-01', to: '2025-12-31' }), { records: 0 })
   await t.rejects(one.harness.command('-', 'connections', { from: '../../etc', to: '2026-11-30' }), { code: 'args-invalid' })
   const [first = '', second = ''] = lines(file)
   writeFileSync(file, `${second}\n${first}\n`)
-  await t.rejects(one.harness.command('-', 'connections', { from: '2026-11-01', to: '2026-11-30' }), { code: 'journal-corrupt', message: /line 1/ })
+  await t.rejects(one.harness.command('-', 'connections', { from: '2026-11-01', to: '2026-11-30' }), {
+    code: 'journal-corrupt',
+    message: /line 1/,
+  })
   one.clock.set('2027-03-01T00:00:00Z')
   await one.clock.pass(25 * 3_600_000)
   await one.harness.until(() => !existsSync(file), 'too old')
@@ -72,8 +81,14 @@ t.test('a log without its key, or with a bad one, is said at the start', async (
   const dir = folder(t)
   writeFileSync(join(dir, 'short'), 'abcd')
   await t.rejects(Shop.open({ config: { compliance: { enabled: true } } }), { code: 'config-invalid', message: /dir and keyFile/ })
-  await t.rejects(Shop.open({ config: { compliance: { enabled: true, dir, keyFile: join(dir, 'short') } } }), { code: 'secret-unreadable', message: /64 hex digits/ })
-  await t.rejects(Shop.open({ config: { compliance: { enabled: true, dir, keyFile: join(dir, 'none') } } }), { code: 'secret-unreadable', message: /ENOENT/ })
+  await t.rejects(Shop.open({ config: { compliance: { enabled: true, dir, keyFile: join(dir, 'short') } } }), {
+    code: 'secret-unreadable',
+    message: /64 hex digits/,
+  })
+  await t.rejects(Shop.open({ config: { compliance: { enabled: true, dir, keyFile: join(dir, 'none') } } }), {
+    code: 'secret-unreadable',
+    message: /ENOENT/,
+  })
 })
 
 t.test('the QR that joins the WiFi: every sign that means something is escaped', async (t) => {
@@ -102,13 +117,13 @@ t.test('a poster: SVG in millimetres for a browser, or on the receipt printer', 
   t.same([plugin, device, command], ['printer', 'receipt', 'print'])
   // What the receipt library takes the symbol to hold, through all its escapes.
   const held: string[] = []
-  const command = Object.assign(Object.create(commands.escpos) as typeof commands.escpos, {
+  const printer = Object.assign(Object.create(commands.escpos) as typeof commands.escpos, {
     qrcode: (symbol: { data: string }) => {
       held.push(symbol.data)
       return ''
     },
   })
-  transform(args.receipt, { cpl: 48, encoding: 'gb18030', command } as never)
+  transform(args.receipt, { cpl: 48, encoding: 'gb18030', command: printer } as never)
   t.same(held, ['WIFI:T:WPA;S:Lotus|{Guest};P:tea\\;time\\:8;;'])
   const bare = await Shop.open()
   t.teardown(() => bare.close())

@@ -2,6 +2,7 @@
  * Phones in front of a portal: each asks its maker's probe, follows the redirect, reads the page, taps, and looks whether it is online. Or, with
  * `--controller`, the access point's controller on the other side.
  */
+import { setMaxListeners } from 'node:events'
 import { Agent, request } from 'node:http'
 import { parseArgs } from 'node:util'
 import { ControllerSimulator } from './controllers/simulator.ts'
@@ -76,7 +77,9 @@ function ask(options: PhoneOptions, to: URL, what: { path: string; host?: string
           host: what.host ?? to.host,
           'user-agent': AGENT,
           'accept-language': 'en',
-          ...(what.form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded', 'content-length': Buffer.byteLength(what.form) }),
+          ...(what.form === undefined
+            ? {}
+            : { 'content-type': 'application/x-www-form-urlencoded', 'content-length': Buffer.byteLength(what.form) }),
         },
       },
       (response) => {
@@ -107,7 +110,12 @@ export interface CrowdOptions {
   timeoutMs: number
 }
 
-export async function crowd({ via, addresses, withinMs, timeoutMs }: CrowdOptions, signal: AbortSignal, done: (visit: Visit) => void = () => {}): Promise<Visit[]> {
+export async function crowd(
+  { via, addresses, withinMs, timeoutMs }: CrowdOptions,
+  signal: AbortSignal,
+  done: (visit: Visit) => void = () => {},
+): Promise<Visit[]> {
+  setMaxListeners(0, signal)
   return Promise.all(
     addresses.map(async (address, at) => {
       await pause((withinMs * at) / addresses.length, signal)
@@ -173,13 +181,25 @@ export default async function simulate(args: string[], out: (line: string) => vo
   let failures = 0
   do {
     const visits = await crowd(options, signal, (one) => {
-      if (!values.json) out(one.failed ? `${one.address}  ${one.failed}` : `${one.address}  online ${one.onlineMs.toFixed(0)} ms after the tap`)
+      if (!values.json)
+        out(one.failed ? `${one.address}  ${one.failed}` : `${one.address}  online ${one.onlineMs.toFixed(0)} ms after the tap`)
     })
     const failed = visits.filter((one) => one.failed)
     failures += signal.aborted ? 0 : failed.length
     const online = visits.filter((one) => !one.failed).map((one) => one.onlineMs)
-    const summary = { phones, online: online.length, failed: failed.length, p50: quantile(online, 0.5), p99: quantile(online, 0.99), why: [...new Set(failed.map((one) => one.failed))].slice(0, 5) }
-    out(values.json ? JSON.stringify(summary) : `${summary.online} of ${phones} online, tap to online p50 ${summary.p50} ms, p99 ${summary.p99} ms`)
+    const summary = {
+      phones,
+      online: online.length,
+      failed: failed.length,
+      p50: quantile(online, 0.5),
+      p99: quantile(online, 0.99),
+      why: [...new Set(failed.map((one) => one.failed))].slice(0, 5),
+    }
+    out(
+      values.json
+        ? JSON.stringify(summary)
+        : `${summary.online} of ${phones} online, tap to online p50 ${summary.p50} ms, p99 ${summary.p99} ms`,
+    )
     if (values.every !== undefined) await pause(milliseconds(values.every), signal)
   } while (values.every !== undefined && !signal.aborted)
   return failures === 0 ? 0 : 1
@@ -195,7 +215,9 @@ async function controller(
   const simulator = new ControllerSimulator(options)
   const bound = await simulator.listen(Number(port), host)
   for (const [at, address] of addressesFrom('127.0.0.2', 10).entries()) simulator.join(`02:bb:00:00:00:0${at}`, address, `phone-${at}`)
-  out(`a controller at http://${host}:${bound}, site ${options.site}; plugins.portal: { controller: http, http: { url: "http://${host}:${bound}", username: ${options.username} } }`)
+  out(
+    `a controller at http://${host}:${bound}, site ${options.site}; plugins.portal: { controller: http, http: { url: "http://${host}:${bound}", username: ${options.username} } }`,
+  )
   await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
   await simulator.stop()
   return 0

@@ -9,8 +9,8 @@ const DAY_MS = 86_400_000
 /** Before 2020 the clock has not been set: nothing is judged old by it. */
 const CLOCK_SET_MS = Date.UTC(2020, 0, 1)
 const PSEUDONYM_STARTS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
-/** Records just written, so that a double tap does not read the one before. */
-const RECENT_MOST = 512
+/** Records lately read or written; null: there is none. A double tap does not read the one before, and a tap does not wait for the store at all. */
+const RECENT_MOST = 1_024
 const STATIONS_MOST = 8
 
 export interface VisitorRecord {
@@ -29,14 +29,19 @@ export interface VisitorRecord {
 
 export class Visitors {
   readonly #store: KeyValue
-  readonly #recent = new Map<string, VisitorRecord>()
+  readonly #recent = new Map<string, VisitorRecord | null>()
 
   constructor(store: KeyValue) {
     this.#store = store
   }
 
   async get(visitor: string): Promise<VisitorRecord | undefined> {
-    return this.#recent.get(visitor) ?? ((await this.#store.get(PREFIX + visitor)) as unknown as VisitorRecord | undefined)
+    const recent = this.#recent.get(visitor)
+    if (recent !== undefined) return recent ?? undefined
+    const record = (await this.#store.get(PREFIX + visitor)) as unknown as VisitorRecord | undefined
+    // Written while it was being read: what was written counts.
+    if (!this.#recent.has(visitor)) this.#remember(visitor, record ?? null)
+    return this.#recent.get(visitor) ?? undefined
   }
 
   /** The record with one more visit in it, made but not kept yet: see `keep`. */
@@ -58,10 +63,7 @@ export class Visitors {
       ...(member === undefined ? {} : { member }),
       ...(consent ? { consent } : {}),
     }
-    this.#recent.delete(visitor)
-    this.#recent.set(visitor, record)
-    const oldest = this.#recent.keys().next()
-    if (this.#recent.size > RECENT_MOST && !oldest.done) this.#recent.delete(oldest.value)
+    this.#remember(visitor, record)
     return { record, before }
   }
 
@@ -75,6 +77,13 @@ export class Visitors {
     this.#recent.delete(visitor)
     if (record) await this.#store.delete(PREFIX + visitor)
     return record
+  }
+
+  #remember(visitor: string, record: VisitorRecord | null): void {
+    this.#recent.delete(visitor)
+    this.#recent.set(visitor, record)
+    const oldest = this.#recent.keys().next()
+    if (this.#recent.size > RECENT_MOST && !oldest.done) this.#recent.delete(oldest.value)
   }
 
   /** Forgets those not seen for `days`; in 64 parts, so that a year's visitors are never in memory at once. */

@@ -25,7 +25,10 @@ interface Place {
   tap(): Promise<Answer>
 }
 
-async function place(t: Test, options: { controller?: ControllerSimulatorOptions; http?: JsonObject; config?: JsonObject; joined?: boolean } = {}): Promise<Place> {
+async function place(
+  t: Test,
+  options: { controller?: ControllerSimulatorOptions; http?: JsonObject; config?: JsonObject; joined?: boolean } = {},
+): Promise<Place> {
   const controller = new ControllerSimulator(options.controller)
   const at = await controller.listen()
   if (options.joined !== false) controller.join(MAC, IP, 'Annas-Phone')
@@ -36,7 +39,13 @@ async function place(t: Test, options: { controller?: ControllerSimulatorOptions
     config: {
       controller: 'http',
       listen: { address: '127.0.0.1', port: 0 },
-      http: { url: `${options.controller?.tls ? 'https' : 'http'}://127.0.0.1:${at}`, username: 'portal', password: 'secret', pollSeconds: 2, ...options.http },
+      http: {
+        url: `${options.controller?.tls ? 'https' : 'http'}://127.0.0.1:${at}`,
+        username: 'portal',
+        password: 'secret',
+        pollSeconds: 2,
+        ...options.http,
+      },
       ...options.config,
     },
   })
@@ -50,7 +59,9 @@ async function place(t: Test, options: { controller?: ControllerSimulatorOptions
     port,
     ask,
     tap: async () => {
-      const { headers } = await ask(new URL(controller.redirect('http://x', MAC, 'http://news.example/')).pathname, { headers: { 'accept-language': 'en' } })
+      const { headers } = await ask(new URL(controller.redirect('http://x', MAC, 'http://news.example/')).pathname, {
+        headers: { 'accept-language': 'en' },
+      })
       return ask(`${new URL(String(headers.location)).pathname}connect`, { form: {} })
     },
   }
@@ -60,16 +71,24 @@ const certificate = (t: Test): { cert: Buffer; key: Buffer; fingerprint: string 
   const dir = mkdtempSync(join(tmpdir(), 'shopwire-cert-'))
   t.teardown(() => rmSync(dir, { recursive: true, force: true }))
   const [cert, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')]
-  execFileSync('openssl', [...'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=unifi -keyout'.split(' '), key, '-out', cert], {
-    stdio: 'ignore',
-  })
+  execFileSync(
+    'openssl',
+    [...'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=unifi -keyout'.split(' '), key, '-out', cert],
+    {
+      stdio: 'ignore',
+    },
+  )
   const pem = readFileSync(cert)
   return { cert: pem, key: readFileSync(key), fingerprint: new X509Certificate(pem).fingerprint256 }
 }
 
 for (const api of ['classic', 'os'] as const)
   t.test(`redirected by the controller, one tap, let out by its API, counted, revoked (${api})`, async (t) => {
-    const { controller, harness, tap } = await place(t, { controller: { api }, http: { api }, config: { session: { minutes: 60, downKbps: 5_000 } } })
+    const { controller, harness, tap } = await place(t, {
+      controller: { api },
+      http: { api },
+      config: { session: { minutes: 60, downKbps: 5_000 } },
+    })
     t.equal((await tap()).status, 200)
     t.ok(controller.passes(MAC))
     t.match(controller.clients.get(MAC), { down: 5_000 })

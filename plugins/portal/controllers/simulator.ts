@@ -100,7 +100,13 @@ export class ControllerSimulator {
 
   /** Where it sends a client's browser that asked for `url`. */
   redirect(portal: string, mac: string, url: string): string {
-    const query = new URLSearchParams({ id: mac, ap: '02:00:00:00:00:aa', t: String(Math.floor(this.#options.now() / 1000)), url, ssid: 'shop-guest' })
+    const query = new URLSearchParams({
+      id: mac,
+      ap: '02:00:00:00:00:aa',
+      t: String(Math.floor(this.#options.now() / 1000)),
+      url,
+      ssid: 'shop-guest',
+    })
     return `${portal}/guest/s/${this.#options.site}/?${query}`
   }
 
@@ -110,14 +116,15 @@ export class ControllerSimulator {
     if (slowMs > 0) await new Promise((wake) => setTimeout(wake, slowMs))
     this.calls.push(`${request.method} ${request.url}`)
     if (html) response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>Please log in to the firewall</h1>')
-    else if (request.url === (this.#options.api === 'os' ? '/api/auth/login' : '/api/login')) this.#login(request, response, body)
-    else this.#api(request, response, body)
+    else if (request.url === (this.#options.api === 'os' ? '/api/auth/login' : '/api/login'))
+      send(response, this.#login(request, response, body))
+    else send(response, this.#api(request, body))
   }
 
-  #login(request: IncomingMessage, response: ServerResponse, body: Record<string, unknown> | undefined): void {
+  #login(request: IncomingMessage, response: ServerResponse, body: Record<string, unknown> | undefined): Reply {
     const { username, password, api } = this.#options
     const good = body?.username === username && typeof body.password === 'string' && equal(body.password, password)
-    if (request.method !== 'POST' || !good || this.faults.refuse) return reply(response, api === 'os' ? 403 : 400, 'error', [], 'api.err.Invalid')
+    if (request.method !== 'POST' || !good || this.faults.refuse) return reply(api === 'os' ? 403 : 400, 'error', [], 'api.err.Invalid')
     this.logins += 1
     const cookie = randomBytes(16).toString('hex')
     const csrf = randomBytes(16).toString('hex')
@@ -126,10 +133,10 @@ export class ControllerSimulator {
       response.setHeader('set-cookie', `TOKEN=${cookie}; path=/; httponly`)
       response.setHeader('x-csrf-token', csrf)
     } else response.setHeader('set-cookie', [`unifises=${cookie}; Path=/; HttpOnly`, `csrf_token=${csrf}; Path=/`])
-    reply(response, 200, 'ok', [])
+    return reply(200, 'ok', [])
   }
 
-  #api(request: IncomingMessage, response: ServerResponse, body: Record<string, unknown> | undefined): void {
+  #api(request: IncomingMessage, body: Record<string, unknown> | undefined): Reply {
     const { api, site } = this.#options
     if (this.faults.expireSessions) {
       this.#sessions.clear()
@@ -137,18 +144,18 @@ export class ControllerSimulator {
     }
     const cookie = /(?:TOKEN|unifises)=([0-9a-f]+)/.exec(request.headers.cookie ?? '')?.[1] ?? ''
     const csrf = this.#sessions.get(cookie)
-    if (csrf === undefined) return reply(response, 401, 'error', [], 'api.err.LoginRequired')
-    if (request.method === 'POST' && request.headers['x-csrf-token'] !== csrf) return reply(response, 403, 'error', [], 'api.err.InvalidCsrf')
-    if (this.faults.broken) return reply(response, 500, 'error', [], 'api.err.Internal')
+    if (csrf === undefined) return reply(401, 'error', [], 'api.err.LoginRequired')
+    if (request.method === 'POST' && request.headers['x-csrf-token'] !== csrf) return reply(403, 'error', [], 'api.err.InvalidCsrf')
+    if (this.faults.broken) return reply(500, 'error', [], 'api.err.Internal')
     const base = `${api === 'os' ? '/proxy/network' : ''}/api/s/${site}`
-    if (request.method === 'GET' && request.url === `${base}/stat/sta`) return reply(response, 200, 'ok', this.#listed())
-    if (request.method === 'POST' && request.url === `${base}/cmd/stamgr`) return this.#command(response, body ?? {})
-    return reply(response, 404, 'error', [], 'api.err.NotFound')
+    if (request.method === 'GET' && request.url === `${base}/stat/sta`) return reply(200, 'ok', this.#listed())
+    if (request.method === 'POST' && request.url === `${base}/cmd/stamgr`) return this.#command(body ?? {})
+    return reply(404, 'error', [], 'api.err.NotFound')
   }
 
-  #command(response: ServerResponse, body: Record<string, unknown>): void {
+  #command(body: Record<string, unknown>): Reply {
     const { cmd, mac, minutes, up, down } = body
-    if (typeof mac !== 'string' || !/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac)) return reply(response, 400, 'error', [], 'api.err.InvalidMac')
+    if (typeof mac !== 'string' || !/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac)) return reply(400, 'error', [], 'api.err.InvalidMac')
     const client = this.clients.get(mac)
     if (cmd === 'authorize-guest' && typeof minutes === 'number' && minutes > 0) {
       if (client) {
@@ -156,11 +163,11 @@ export class ControllerSimulator {
         if (typeof up === 'number') client.up = up
         if (typeof down === 'number') client.down = down
       }
-      return reply(response, 200, 'ok', [{ mac, minutes }])
+      return reply(200, 'ok', [{ mac, minutes }])
     }
-    if (cmd !== 'unauthorize-guest') return reply(response, 400, 'error', [], 'api.err.InvalidArgs')
+    if (cmd !== 'unauthorize-guest') return reply(400, 'error', [], 'api.err.InvalidArgs')
     if (client) client.authorizedUntil = 0
-    return reply(response, 200, 'ok', [])
+    return reply(200, 'ok', [])
   }
 
   #listed(): unknown[] {
@@ -176,9 +183,17 @@ export class ControllerSimulator {
   }
 }
 
-function reply(response: ServerResponse, status: number, rc: 'ok' | 'error', data: unknown[], msg?: string): void {
-  response.writeHead(status, { 'content-type': 'application/json' })
-  response.end(JSON.stringify({ meta: { rc, ...(msg ? { msg } : {}) }, data }))
+interface Reply {
+  status: number
+  body: string
+}
+
+function reply(status: number, rc: 'ok' | 'error', data: unknown[], msg?: string): Reply {
+  return { status, body: JSON.stringify({ meta: { rc, ...(msg ? { msg } : {}) }, data }) }
+}
+
+function send(response: ServerResponse, { status, body }: Reply): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(body)
 }
 
 async function readBody(request: IncomingMessage): Promise<Record<string, unknown> | undefined> {

@@ -69,6 +69,12 @@ export class Logins {
     return this.#open(station, { method: 'tap', visitor, role: 'guest', consent })
   }
 
+  /** A page is shown: what its tap will need is read meanwhile. */
+  expect(station: Station): void {
+    const { visitors, presence } = this.#parts
+    visitors.get(presence.station(station.mac)).catch(() => {})
+  }
+
   /** The visitor whose link this is, on the station it was made for; undefined for anything else. */
   async visitorOf(link: string, station: Station): Promise<string | undefined> {
     const visitor = this.#links.claimed(link)

@@ -30,7 +30,13 @@ const CONFIG = {
   member: { prefix: 'LT-' },
   session: { minutes: 120, capacity: 2 },
   offers: [
-    { id: 'tea', title: { zh: '第二杯半价', en: 'Second cup half price' }, text: { zh: '所有果茶，今日有效', en: 'All fruit teas, today' }, code: 'CP-TEA-2', until: '2026-12-31' },
+    {
+      id: 'tea',
+      title: { zh: '第二杯半价', en: 'Second cup half price' },
+      text: { zh: '所有果茶，今日有效', en: 'All fruit teas, today' },
+      code: 'CP-TEA-2',
+      until: '2026-12-31',
+    },
     { id: 'cake', title: { zh: '买茶送蛋糕', en: 'Cake with every pot' } },
   ],
 }
@@ -38,7 +44,20 @@ const CONFIG = {
 let browser: Browser
 t.before(async () => {
   if (!skip)
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--headless', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'], timeout: 60_000 })
+    browser = await chromium.launch({
+      executablePath: CHROMIUM,
+      args: [
+        '--no-sandbox',
+        '--headless',
+        '--disable-gpu',
+        '--disable-quic',
+        '--no-first-run',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+      ],
+      timeout: 60_000,
+    })
 })
 t.teardown(() => browser?.close())
 
@@ -55,7 +74,11 @@ const LOOKS: Look[] = [
   { size: 'phone', language: 'zh', scheme: 'dark' },
 ]
 
-async function open(one: Shop, look: Look, options: BrowserContextOptions = {}): Promise<{ page: Page; troubles: string[]; close: () => Promise<void> }> {
+async function open(
+  one: Shop,
+  look: Look,
+  options: BrowserContextOptions = {},
+): Promise<{ page: Page; troubles: string[]; close: () => Promise<void> }> {
   const context = await browser.newContext({
     viewport: SIZES[look.size],
     colorScheme: look.scheme,
@@ -68,7 +91,8 @@ async function open(one: Shop, look: Look, options: BrowserContextOptions = {}):
     if (['error', 'warning'].includes(line.type()) && !/status of (4|5)\d\d/.test(line.text())) troubles.push(line.text())
   })
   page.on('request', (request) => {
-    if (!request.url().startsWith(`http://127.0.0.1:${one.port}/`) && !request.url().startsWith('data:')) troubles.push(`asks ${request.url()}`)
+    if (!request.url().startsWith(`http://127.0.0.1:${one.port}/`) && !request.url().startsWith('data:'))
+      troubles.push(`asks ${request.url()}`)
   })
   await page.goto(`http://127.0.0.1:${one.port}/`)
   return { page, troubles, close: () => context.close() }
@@ -207,9 +231,13 @@ t.test('without a style sheet, and without script, it can still be read and used
     await route.fulfill({ response: answer, body: (await answer.text()).replace(/<style>.*?<\/style>/s, '') })
   })
   await page.reload()
-  const text = await page.innerText('body')
+  const text = (await page.textContent('body')) ?? ''
   const order = ['Lotus Tea', 'Free WiFi', 'Free for 2 hours', 'Agree and connect', 'terms of use'].map((one) => text.indexOf(one))
-  t.same(order, [...order].sort((a, b) => a - b), 'in an order that makes sense')
+  t.same(
+    order,
+    [...order].sort((a, b) => a - b),
+    'in an order that makes sense',
+  )
   t.ok(order.every((at) => at >= 0))
   await picture(page, 'no-css', { size: 'small', language: 'en', scheme: 'light' })
   await page.getByRole('button', { name: 'Agree and connect' }).first().click()

@@ -121,6 +121,7 @@ export class Door {
     if (!this.#parts.online()) return this.#notice(guest, 503, 'down', language)
     if (session) return this.#connected(guest, session, language)
     if (sessions.full) return this.#notice(guest, FULL.status, 'full', language, { retryAfter: FULL.retryAfter ?? 0 })
+    this.#parts.logins.expect(guest.station)
     const ended = sessions.endedOf(guest.station.mac)
     const notice: Notice | undefined =
       query === 'n=stale'
