@@ -1,4 +1,9 @@
 /** The real portal over real HTTP, on a guest network in memory. */
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { request } from 'node:https'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t from 'tap'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
 import { ipOf, macOf, Shop, shopConfig } from './testing.ts'
@@ -118,6 +123,31 @@ t.test('RFC 8908: what a device is told about its captivity', async (t) => {
     'seconds-remaining': 7200,
     'can-extend-session': true,
   })
+})
+
+t.test('with a certificate: the same over TLS, where RFC 8908 wants it', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'shopwire-https-'))
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+  const [certFile, keyFile] = [join(dir, 'cert.pem'), join(dir, 'key.pem')]
+  const words = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=wifi.lotus.example -keyout'
+  execFileSync('openssl', [...words.split(' '), keyFile, '-out', certFile], { stdio: 'ignore' })
+  const one = await shop(t, { config: { https: { name: 'wifi.lotus.example', certFile, keyFile, port: 0 } } })
+  const told = JSON.parse((await one.ask(1, '/captive-portal/api')).body) as Record<string, string>
+  const portal = new URL(String(told['user-portal-url']))
+  t.match(portal, { protocol: 'https:', hostname: 'wifi.lotus.example' })
+  const location = await new Promise((resolve, reject) => {
+    const sent = request(
+      { host: '127.0.0.1', port: portal.port, localAddress: ipOf(1), path: '/', ca: readFileSync(certFile), servername: portal.hostname, checkServerIdentity: () => undefined, headers: { host: portal.host } },
+      (response) => {
+        response.resume()
+        resolve(response.headers.location)
+      },
+    )
+    sent.on('error', reject)
+    sent.end()
+  })
+  t.match(location, /^https:\/\/wifi\.lotus\.example:\d+\/t\//, 'who came over TLS stays there')
+  await t.rejects(Shop.open({ config: { https: { name: 'x.example', certFile: join(dir, 'none'), keyFile, port: 0 } } }), { code: 'secret-unreadable' })
 })
 
 t.test('the page speaks the language of the phone, says it in the path, and stays below 14 KB', async (t) => {

@@ -117,12 +117,13 @@ t.test('a poster: SVG in millimetres for a browser, or on the receipt printer', 
   t.same([plugin, device, command], ['printer', 'receipt', 'print'])
   // What the receipt library takes the symbol to hold, through all its escapes.
   const held: string[] = []
-  const printer = Object.assign(Object.create(commands.escpos) as typeof commands.escpos, {
+  const printer = {
+    ...commands.escpos,
     qrcode: (symbol: { data: string }) => {
       held.push(symbol.data)
       return ''
     },
-  })
+  }
   transform(args.receipt, { cpl: 48, encoding: 'gb18030', command: printer } as never)
   t.same(held, ['WIFI:T:WPA;S:Lotus|{Guest};P:tea\\;time\\:8;;'])
   const bare = await Shop.open()

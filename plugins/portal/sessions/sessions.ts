@@ -48,6 +48,8 @@ export class Sessions {
   readonly #state: SessionState
   readonly #ended = new Map<Mac, Ended>()
   #cancel = (): void => {}
+  #scheduled = false
+  #stopped = false
   #savedAt = 0
   #busy = false
   /** Whether the network did as told the last time; one log line a change. */
@@ -89,7 +91,6 @@ export class Sessions {
     this.#savedAt = clock.mono()
     // What the network refuses now is tried again with every poll.
     await this.#step({ kind: 'restore', kept, usage, now: clock.mono() }).catch(() => {})
-    this.#schedule()
     return this.#state.sessions.size
   }
 
@@ -161,6 +162,7 @@ export class Sessions {
 
   /** Keeps what was used; the sessions themselves go on in the next process. */
   async stop(): Promise<void> {
+    this.#stopped = true
     this.#cancel()
     await Promise.allSettled(this.#pending)
     await this.#readUsage()
@@ -169,7 +171,9 @@ export class Sessions {
   }
 
   async #step(event: SessionEvent, full: () => void = () => {}): Promise<void> {
-    await this.#perform(sessionMachine.step(this.#state, event), full)
+    const effects = sessionMachine.step(this.#state, event)
+    this.#schedule()
+    await this.#perform(effects, full)
   }
 
   async #perform(effects: readonly SessionEffect[], full: () => void = () => {}): Promise<void> {
@@ -277,8 +281,12 @@ export class Sessions {
     ) as Json
   }
 
+  /** Nobody online: nothing to wake up for. */
   #schedule(): void {
+    if (this.#scheduled || this.#stopped || (this.#state.sessions.size === 0 && !this.#state.unsaved)) return
+    this.#scheduled = true
     this.#cancel = this.#context.clock.timer(POLL_MS, () => {
+      this.#scheduled = false
       this.#background(this.#poll())
       this.#schedule()
     })

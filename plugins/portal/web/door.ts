@@ -1,5 +1,6 @@
 /** What a guest's request is answered with. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { TLSSocket } from 'node:tls'
 import { asFailure, type Failure } from '../../../daemon/contract/errors.ts'
 import type { PluginContext } from '../../../daemon/contract/plugin.ts'
 import type { PortalConfig } from '../config.ts'
@@ -37,6 +38,8 @@ export interface Front {
   pages: Pages
   /** `http://10.66.0.1:8880` */
   base: string
+  /** `https://wifi.shop.example:8843`, where there is a certificate. */
+  secure?: string
   /** Address the guests' listener is bound to. */
   bind: string
   /** Host header values that mean the portal itself, lower case, without port. */
@@ -232,8 +235,9 @@ export class Door {
     const session = station && sessions.of(station.mac)
     const body = {
       captive: station !== undefined && !session,
-      'user-portal-url': `${this.front.base}/`,
-      'venue-info-url': `${this.front.base}/`,
+      // "MUST be accessed over TLS": section 5.
+      'user-portal-url': `${this.front.secure ?? this.front.base}/`,
+      'venue-info-url': `${this.front.secure ?? this.front.base}/`,
       ...(session ? { 'seconds-remaining': sessions.secondsLeft(session), 'can-extend-session': true } : {}),
     }
     // "Cache-Control: private" or "no-store": section 4.
@@ -260,8 +264,11 @@ export class Door {
     return this.#parts.forms.make(station.mac, this.#parts.context.clock.wall())
   }
 
+  /** Who came over TLS stays there. */
   #welcomeUrl(guest: Guest, language = preferred(guest.request.headers['accept-language']), notice?: string): string {
-    return `${this.front.base}/t/${this.#formToken(guest.station)}/${language}/${notice ? `?n=${notice}` : ''}`
+    const { base, secure } = this.front
+    const at = guest.request.socket instanceof TLSSocket ? (secure ?? base) : base
+    return `${at}/t/${this.#formToken(guest.station)}/${language}/${notice ? `?n=${notice}` : ''}`
   }
 
   #notice(
