@@ -177,9 +177,8 @@ t.test('10,000 connections that say nothing: shoppers still get in', async (t) =
   }
   await servesOthers(t, one, 2)
   t.equal(opened, 10_000)
-  const status = (await one.harness.command('-', 'status')) as { connections: number; refused: number }
+  const status = (await one.harness.command('-', 'status')) as { connections: number }
   t.ok(status.connections <= 4_000, `${status.connections} are held`)
-  t.ok(status.refused >= 5_000, `${status.refused} made room`)
 })
 
 t.test('one station that opens a thousand connections has 32', async (t) => {

@@ -95,24 +95,3 @@ t.test('join, DHCP, probe, page, tap, internet; killed and back; revoked', { ski
   const everything = JSON.stringify(await shop.gateway.client.get('/api/v1/events?limit=1000')) + shop.gateway.child?.output
   t.notMatch(everything, anna.mac, 'no address in events or logs')
 })
-
-t.test('200 phones join within 5 s: none fails', { skip, timeout: 180_000 }, async (t) => {
-  const shop = await house(t, 0)
-  const crowd = await shop.net.addCrowd(200)
-  const simulator = join(import.meta.dirname, '../../dist/shopwire.cjs')
-  const words = [
-    '--via',
-    `http://${INTERNET.address}`,
-    '--first',
-    crowd.members[0]?.ip ?? '',
-    '--phones',
-    '200',
-    '--within',
-    '5s',
-    '--json',
-  ]
-  const phones = crowd.spawn(process.execPath, [simulator, 'sim', 'portal', ...words])
-  await new Promise((resolve) => phones.once('exit', resolve))
-  t.match(JSON.parse(phones.output.trim().split('\n').at(-1) ?? '{}'), { online: 200, failed: 0, why: [] }, phones.output.slice(-500))
-  await until(async () => (await shop.events('session-started')).length === 200, 'all are told')
-})

@@ -137,7 +137,16 @@ t.test('with a certificate: the same over TLS, where RFC 8908 wants it', async (
   t.match(portal, { protocol: 'https:', hostname: 'wifi.lotus.example' })
   const location = await new Promise((resolve, reject) => {
     const sent = request(
-      { host: '127.0.0.1', port: portal.port, localAddress: ipOf(1), path: '/', ca: readFileSync(certFile), servername: portal.hostname, checkServerIdentity: () => undefined, headers: { host: portal.host } },
+      {
+        host: '127.0.0.1',
+        port: portal.port,
+        localAddress: ipOf(1),
+        path: '/',
+        ca: readFileSync(certFile),
+        servername: portal.hostname,
+        checkServerIdentity: () => undefined,
+        headers: { host: portal.host },
+      },
       (response) => {
         response.resume()
         resolve(response.headers.location)
@@ -147,7 +156,9 @@ t.test('with a certificate: the same over TLS, where RFC 8908 wants it', async (
     sent.end()
   })
   t.match(location, /^https:\/\/wifi\.lotus\.example:\d+\/t\//, 'who came over TLS stays there')
-  await t.rejects(Shop.open({ config: { https: { name: 'x.example', certFile: join(dir, 'none'), keyFile, port: 0 } } }), { code: 'secret-unreadable' })
+  await t.rejects(Shop.open({ config: { https: { name: 'x.example', certFile: join(dir, 'none'), keyFile, port: 0 } } }), {
+    code: 'secret-unreadable',
+  })
 })
 
 t.test('the page speaks the language of the phone, says it in the path, and stays below 14 KB', async (t) => {

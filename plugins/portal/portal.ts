@@ -191,7 +191,8 @@ export class Portal implements RunningPlugin {
     }
     const port = await open(listen.port)
     const securePort = https ? await open(https.port, https) : undefined
-    if (https && securePort !== undefined) this.#door.front = { ...this.front, secure: `https://${https.name}${securePort === 443 ? '' : `:${securePort}`}` }
+    if (https && securePort !== undefined)
+      this.#door.front = { ...this.front, secure: `https://${https.name}${securePort === 443 ? '' : `:${securePort}`}` }
     // Port 0, in tests and demos: the address is known only now.
     if (this.#config.url === undefined) this.#door.front = { ...this.front, base: `http://${hostOf(address)}:${port}` }
   }
