@@ -43,7 +43,16 @@ function http(method: string, url: URL, ip: string, form?: string): Promise<Answ
     const target = url.hostname === PROBE.hostname ? internet : url.hostname
     headers.Host = url.host
     const call = request(
-      { method, host: target, port: url.port || 80, path: `${url.pathname}${url.search}`, headers, localAddress: ip, agent: false, timeout: 30_000 },
+      {
+        method,
+        host: target,
+        port: url.port || 80,
+        path: `${url.pathname}${url.search}`,
+        headers,
+        localAddress: ip,
+        agent: false,
+        timeout: 30_000,
+      },
       (response) => {
         let body = ''
         response.setEncoding('utf8')
@@ -75,7 +84,12 @@ async function follow(start: URL, ip: string, first?: { method: string; form: st
 const attribute = (tag: string, name: string): string | undefined => {
   const found = new RegExp(`\\b${name}\\s*=\\s*("([^"]*)"|'([^']*)'|([^\\s>]+))`, 'i').exec(tag)
   const value = found?.[2] ?? found?.[3] ?? found?.[4]
-  return value?.replaceAll('&amp;', '&').replaceAll('&quot;', '"').replaceAll('&#39;', "'").replaceAll('&#61;', '=').replaceAll('&#38;', '&')
+  return value
+    ?.replaceAll('&amp;', '&')
+    .replaceAll('&quot;', '"')
+    .replaceAll('&#39;', "'")
+    .replaceAll('&#61;', '=')
+    .replaceAll('&#38;', '&')
 }
 
 /** The first form of the page as a thumb on its button sends it. */

@@ -2,26 +2,25 @@
  * The guest network made to obey by this box itself: nftables, tc and dnsmasq. The machines decide what the kernel is to be told and who is here;
  * this tells and listens.
  */
-import type { Clock, Logger, MonoMs } from '../../../daemon/contract/plugin.ts'
+import type { Clock, Logger } from '../../../daemon/contract/plugin.ts'
 import { type AccessChange, type AccessEffect, type AccessEvent, AccessState, accessMachine, nextEnd, usageOf } from './access.machine.ts'
 import type { Grant, Mac, NetworkConfig, NetworkController, NetworkEvents, Station, Usage } from './api.ts'
-import { readArp } from './arp.ts'
 import { changeScript } from './change-script.ts'
 import { checkNetwork } from './check-network.ts'
 import { Dnsmasq } from './dnsmasq.ts'
 import { foreignDrops } from './foreign-rules.ts'
 import { GuestInterface } from './guest-interface.ts'
-import { type GuestSubnet, guestSubnet, inSubnet } from './guest-subnet.ts'
+import { type GuestSubnet, guestSubnet } from './guest-subnet.ts'
 import { HealthBoard } from './health-board.ts'
 import { Hostapd } from './hostapd.ts'
 import { KernelWatch } from './kernel-watch.ts'
 import { applyScript, readCounters, removeTables, rulesAsTheyAre, wholeRuleset } from './nft.ts'
+import { Presence } from './presence.ts'
 import { checkRights, denied, missingFeatures } from './rights.ts'
 import { outsideElements, ruleset } from './ruleset.ts'
 import { runtimeFolder } from './runtime-folder.ts'
 import { Shaping } from './shaping.ts'
-import { type Sign, Signs } from './signs.ts'
-import { addressesOf, type StationsEffect, type StationsEvent, StationsState, stationOf, stationsMachine } from './stations.machine.ts'
+import { Signs } from './signs.ts'
 import { findUplink, type Uplink } from './uplink.ts'
 
 /** Counters are read this often: who moved bytes is here, and what a power cut costs is at most this much of a count. */
@@ -29,8 +28,6 @@ const READ_EVERY_MS = 20_000
 const DROPS_EVERY_MS = 60_000
 /** After a sign that rules, routes or links changed, until it is looked at: changes come in bursts. */
 const SETTLE_MS = 50
-/** An address that was looked up so lately is not looked up again, unless the kernel says that it changed. */
-const FRESH_ARP_MS = 1_000
 
 export interface NftablesPorts {
   /** The portal's own listeners on this box. */
@@ -64,13 +61,13 @@ class NftablesController implements NetworkController {
   readonly #dir: string
   readonly #subnet: GuestSubnet
   readonly #access = new AccessState()
-  readonly #stations = new StationsState()
   readonly #interface: GuestInterface
   readonly #shaping: Shaping
   readonly #signs: Signs
   readonly #dnsmasq: Dnsmasq
   readonly #hostapd: Hostapd
   readonly #kernel: KernelWatch
+  readonly #presence: Presence
   readonly #board: HealthBoard
   readonly #tickets = new Map<number, { resolve: () => void; reject: (error: Error) => void }>()
   readonly #cancels = new Map<string, () => void>()
@@ -79,7 +76,6 @@ class NftablesController implements NetworkController {
   #uplink: Uplink = { uplink: undefined, protect: [], up: false }
   #loadedRules = ''
   #warnedOf = ''
-  #arpRead: { at: MonoMs; done: Promise<void> } | undefined
   #working: Promise<void> = Promise.resolve()
   #stopped = false
 
@@ -104,14 +100,16 @@ class NftablesController implements NetworkController {
     )
     this.#hostapd = new Hostapd(config.hostapd, this.#signs.hostapdScript, this.#dir, parts)
     this.#kernel = new KernelWatch(config.interface, parts)
+    this.#presence = new Presence(config.interface, this.#subnet, { ...parts, probe: (stations) => this.#kernel.probe(stations) })
     this.#board = new HealthBoard((health) => this.#events?.health(health))
   }
 
   async start(events: NetworkEvents): Promise<void> {
     await checkRights(this.#config)
     this.#events = events
+    this.#presence.listen(events)
     try {
-      await this.#signs.open((sign) => this.#heard(sign))
+      await this.#signs.open((sign) => this.#presence.heard(sign))
       this.#interface.load()
       await this.#takeHold()
     } catch (error) {
@@ -119,13 +117,13 @@ class NftablesController implements NetworkController {
       throw error
     }
     this.#kernel.start({
-      neighbour: (ip, mac, isFresh) => this.#neighbour(ip, mac, isFresh),
-      failed: (ip) => this.#meet({ kind: 'failed', ip, now: this.#clock.mono() }),
-      port: (mac, port) => this.#meet({ kind: 'sign', sign: 'seen', by: 'neighbour', mac, port, now: this.#clock.mono() }),
+      neighbour: (ip, mac, isFresh) => this.#presence.neighbour(ip, mac, isFresh),
+      failed: (ip) => this.#presence.failed(ip),
+      port: (mac, port) => this.#presence.seen('neighbour', mac, port),
       changed: () => this.#later('look', SETTLE_MS, () => this.#look()),
       rules: () => this.#later('check', SETTLE_MS, () => this.#checkRules()),
     })
-    this.#hostapd.start((mac) => this.#meet({ kind: 'sign', sign: 'seen', by: 'hostapd', mac, now: this.#clock.mono() }))
+    this.#hostapd.start((mac) => this.#presence.seen('hostapd', mac))
     await this.#dnsmasq.start((reason) => {
       this.#board.set('dnsmasq-down', reason)
       if (reason !== undefined) this.#log.warn({ reason }, 'dnsmasq does not run: guests get no addresses and no names')
@@ -152,21 +150,14 @@ class NftablesController implements NetworkController {
     return usageOf(this.#access)
   }
 
-  async stationAt(address: string): Promise<Station | undefined> {
-    const ip = address.replace(/^::ffff:/, '')
-    if (ip === this.#subnet.own || !inSubnet(ip, this.#subnet.cidr)) return undefined
-    const now = this.#clock.mono()
-    if (!this.#arpRead || now - this.#arpRead.at > FRESH_ARP_MS || !stationOf(this.#stations, ip)) {
-      // A flood of unknown addresses shares one reading; a known one waits for none.
-      if (!this.#arpRead || now - this.#arpRead.at > 20) this.#arpRead = { at: now, done: this.#readArp() }
-      await this.#arpRead.done
-    }
-    return stationOf(this.#stations, ip)
+  stationAt(address: string): Promise<Station | undefined> {
+    return this.#presence.stationAt(address)
   }
 
   async stop(): Promise<void> {
     if (this.#stopped) return
     this.#stopped = true
+    this.#presence.listen(undefined)
     for (const cancel of this.#cancels.values()) cancel()
     await Promise.all([this.#kernel.stop(), this.#hostapd.stop(), this.#dnsmasq.stop()])
     await this.#working
@@ -261,7 +252,7 @@ class NftablesController implements NetworkController {
     }
     if (change.whole && this.#shaping.isOn) await this.#shape()
     const shaped = this.#shaping.isOn ? change : { ...change, sort: [] }
-    const repliesTo = (mac: Mac): readonly string[] => addressesOf(this.#stations, mac)
+    const repliesTo = (mac: Mac): readonly string[] => this.#presence.addressesOf(mac)
     const script = `${change.whole ? this.#script() : ''}${changeScript(shaped, repliesTo)}`
     const [problem] = await Promise.all([
       script === '' ? undefined : applyScript(script),
@@ -290,8 +281,8 @@ class NftablesController implements NetworkController {
     const before = new Map(usageOf(this.#access).map((one) => [one.mac, one.bytesUp]))
     this.#decide({ kind: 'read', ...counted, now })
     for (const { mac, bytesUp } of counted.usage)
-      if (bytesUp > (before.get(mac) ?? Number.POSITIVE_INFINITY)) this.#meet({ kind: 'sign', sign: 'seen', by: 'counter', mac, now })
-    this.#meet({ kind: 'tick', now })
+      if (bytesUp > (before.get(mac) ?? Number.POSITIVE_INFINITY)) this.#presence.seen('counter', mac)
+    this.#presence.tick()
   }
 
   /** Interface, uplink and bridge ports as they are now. */
@@ -348,52 +339,6 @@ class NftablesController implements NetworkController {
         'other rules drop what they do not know, and only they can let guests pass: accept the guest interface there, in forward to and from the uplink, in input udp 53, 67, tcp 53 and the portal',
       )
     this.#warnedOf = chains
-  }
-
-  #heard(sign: Sign): void {
-    const now = this.#clock.mono()
-    if (sign.from === 'hostapd') {
-      this.#meet({ kind: 'sign', sign: sign.what, by: 'hostapd', mac: sign.mac, now })
-      return
-    }
-    // A lease that runs out is no sign of a radio, but of a long silence.
-    const kind = sign.what === 'add' ? 'joined' : sign.what === 'old' ? 'seen' : 'silent'
-    const { mac, ip, hostname } = sign
-    this.#meet({ kind: 'sign', sign: kind, by: 'dhcp', mac, ip, now, ...(hostname === undefined ? {} : { hostname }) })
-  }
-
-  #neighbour(ip: string, mac: Mac, isFresh: boolean): void {
-    if (!inSubnet(ip, this.#subnet.cidr)) return
-    // An entry that grows stale is no sign of life; one that is new, or now another's, is.
-    if (isFresh || this.#stations.byIp.get(ip) !== mac)
-      this.#meet({ kind: 'sign', sign: 'seen', by: 'neighbour', mac, ip, now: this.#clock.mono() })
-  }
-
-  #meet(event: StationsEvent): void {
-    if (this.#stopped) return
-    for (const effect of stationsMachine.step(this.#stations, event)) this.#tell(effect)
-  }
-
-  #tell(effect: StationsEffect): void {
-    switch (effect.kind) {
-      case 'sighting':
-        this.#events?.sighting(effect.sighting)
-        return
-      case 'suspect':
-        this.#log.warn({ why: effect.suspicion.why }, 'a station looks like two behind one MAC')
-        this.#events?.suspect?.(effect.suspicion)
-        return
-      case 'probe':
-        this.#kernel.probe(effect.stations).catch(() => {})
-    }
-  }
-
-  async #readArp(): Promise<void> {
-    for (const { ip, mac } of await readArp(this.#config.interface)) {
-      // Only what is news: an old entry is no sign of life.
-      if (this.#stations.byIp.get(ip) !== mac && inSubnet(ip, this.#subnet.cidr))
-        this.#meet({ kind: 'sign', sign: 'seen', by: 'neighbour', mac, ip, now: this.#clock.mono() })
-    }
   }
 
   /** The latest wish of a kind counts. */

@@ -13,7 +13,10 @@ const MAC = '02:00:00:00:00:05'
 
 t.test('ip monitor', async (t) => {
   const lines: [string, object | undefined][] = [
-    [`[NEIGH]10.66.0.5 dev br0 lladdr ${MAC} REACHABLE `, { kind: 'neighbour', ip: '10.66.0.5', device: 'br0', mac: MAC, state: 'REACHABLE' }],
+    [
+      `[NEIGH]10.66.0.5 dev br0 lladdr ${MAC} REACHABLE `,
+      { kind: 'neighbour', ip: '10.66.0.5', device: 'br0', mac: MAC, state: 'REACHABLE' },
+    ],
     [`[NEIGH]10.66.0.5 dev br0 lladdr ${MAC} STALE `, { kind: 'neighbour', state: 'STALE' }],
     ['[NEIGH]10.66.0.5 dev br0 FAILED ', { kind: 'failed', ip: '10.66.0.5', device: 'br0' }],
     [`[NEIGH]Deleted 10.66.0.5 dev br0 lladdr ${MAC} STALE `, undefined],
@@ -21,7 +24,10 @@ t.test('ip monitor', async (t) => {
     [`[NEIGH]dev p lladdr ${MAC} REACHABLE `, { kind: 'port', port: 'p', mac: MAC, gone: false }],
     [`[NEIGH]Deleted dev p1 lladdr ${MAC} REACHABLE `, { kind: 'port', gone: true }],
     ['[ROUTE]Deleted default via 203.0.113.1 dev wan0 ', { kind: 'route' }],
-    ['[LINK]3: p1@br0: <NO-CARRIER,BROADCAST,MULTICAST,UP> mtu 1500 master br0 state DOWN \\    link/ether 62:41:84:ae:78:68', { kind: 'link', device: 'p1' }],
+    [
+      '[LINK]3: p1@br0: <NO-CARRIER,BROADCAST,MULTICAST,UP> mtu 1500 master br0 state DOWN \\    link/ether 62:41:84:ae:78:68',
+      { kind: 'link', device: 'p1' },
+    ],
     ['[ADDR]Deleted 2: br0    inet 10.66.0.1/22 scope global br0\\       valid_lft forever', { kind: 'address', device: 'br0' }],
     ['[NEXTHOP]nonsense', undefined],
     ['', undefined],
@@ -34,13 +40,29 @@ t.test('ip monitor', async (t) => {
 })
 
 t.test('signs of dnsmasq and hostapd, and what is none', async (t) => {
-  t.same(parseSign(`dhcp add ${MAC} 10.66.0.5 Annas Phone`), { from: 'dhcp', what: 'add', mac: MAC, ip: '10.66.0.5', hostname: 'Annas Phone' })
+  t.same(parseSign(`dhcp add ${MAC} 10.66.0.5 Annas Phone`), {
+    from: 'dhcp',
+    what: 'add',
+    mac: MAC,
+    ip: '10.66.0.5',
+    hostname: 'Annas Phone',
+  })
   t.same(parseSign(`dhcp old ${MAC} 10.66.0.5 `), { from: 'dhcp', what: 'old', mac: MAC, ip: '10.66.0.5' })
   t.same(parseSign(`hostapd AP-STA-CONNECTED ${MAC.toUpperCase()}`), { from: 'hostapd', what: 'joined', mac: MAC })
   t.same(parseSign(`hostapd AP-STA-DISCONNECTED ${MAC}`), { from: 'hostapd', what: 'left', mac: MAC })
-  for (const line of [`hostapd AP-STA-POSSIBLE-PSK-MISMATCH ${MAC}`, `dhcp tftp 700 10.66.0.5 /etc/passwd`, 'dhcp add 06-02:00:00:00:00:05 10.66.0.5', `dhcp add ${MAC} fd66::5`, ''])
+  for (const line of [
+    `hostapd AP-STA-POSSIBLE-PSK-MISMATCH ${MAC}`,
+    `dhcp tftp 700 10.66.0.5 /etc/passwd`,
+    'dhcp add 06-02:00:00:00:00:05 10.66.0.5',
+    `dhcp add ${MAC} fd66::5`,
+    '',
+  ])
     t.equal(parseSign(line), undefined, line)
-  t.notMatch(parseSign(`dhcp add ${MAC} 10.66.0.5 \u001b[31mred${'x'.repeat(200)}`)?.from === 'dhcp' && parseSign(`dhcp add ${MAC} 10.66.0.5 \u001b[31mred`), /\u001b/)
+  t.notMatch(
+    parseSign(`dhcp add ${MAC} 10.66.0.5 \u001b[31mred${'x'.repeat(200)}`)?.from === 'dhcp' &&
+      parseSign(`dhcp add ${MAC} 10.66.0.5 \u001b[31mred`),
+    /\u001b/,
+  )
 })
 
 t.test('the ARP table', async (t) => {
@@ -53,7 +75,14 @@ t.test('the ARP table', async (t) => {
 })
 
 t.test('the guest subnet', async (t) => {
-  t.match(guestSubnet('10.66.0.1/22'), { own: '10.66.0.1', cidr: '10.66.0.0/22', from: '10.66.0.2', to: '10.66.3.254', netmask: '255.255.252.0', size: 1021 })
+  t.match(guestSubnet('10.66.0.1/22'), {
+    own: '10.66.0.1',
+    cidr: '10.66.0.0/22',
+    from: '10.66.0.2',
+    to: '10.66.3.254',
+    netmask: '255.255.252.0',
+    size: 1021,
+  })
   t.match(guestSubnet('192.168.9.254/24', { from: '192.168.9.100', to: '192.168.9.199' }), { from: '192.168.9.100', size: 100 })
   for (const address of ['10.66.0.1', '10.66.0.0/22', '10.66.3.255/22', '10.66.0.1/8', '10.66.0.1/31', '10.66.0.256/24', 'fd66::1/64', ''])
     t.throws(() => guestSubnet(address), { code: 'config-invalid' }, address)
@@ -69,10 +98,17 @@ t.test('the guest subnet', async (t) => {
 
 t.test('a config that cannot be is one error that names each thing', async (t) => {
   checkNetwork(testConfig({ walledGarden: ['*.example.com', '.pay.example', 'xn--fiqs8s.cn'], protect: ['192.168.0.0/16', 'fd00::/8'] }))
-  const wrong = testConfig({ interface: 'br0; flush ruleset', uplink: 'br0"', walledGarden: ['a/4#inet#filter#x', 'ok.example'], protect: ['everything'], downKbps: 0.5 })
+  const wrong = testConfig({
+    interface: 'br0; flush ruleset',
+    uplink: 'br0"',
+    walledGarden: ['a/4#inet#filter#x', 'ok.example'],
+    protect: ['everything'],
+    downKbps: 0.5,
+  })
   t.throws(() => checkNetwork(wrong), {
     code: 'config-invalid',
-    message: /network\.interface: "br0; flush ruleset".*network\.uplink.*network\.protect\[0\].*network\.walledGarden\[0\].*network\.downKbps/,
+    message:
+      /network\.interface: "br0; flush ruleset".*network\.uplink.*network\.protect\[0\].*network\.walledGarden\[0\].*network\.downKbps/,
   })
   t.throws(() => checkNetwork(testConfig({ uplink: 'br0' })), /share/)
 })
@@ -81,7 +117,15 @@ t.test('what dnsmasq is told', async (t) => {
   const network = testConfig({ walledGarden: ['*.Garden.example', 'pay.example'] })
   const parts = { network, subnet: guestSubnet(network.address), script: '/run/x', captiveApiUrl: 'https://p.example/api' }
   const own = ownConfig(parts, { leases: '/l', pid: '/p' })
-  for (const line of ['interface=br0', 'bind-dynamic', 'server=11.22.33.1', 'nftset=/garden.example/pay.example/4#inet#shopwire_portal#walled4', 'dhcp-option-force=114,https://p.example/api', 'dhcp-range=10.66.0.2,10.66.3.254,255.255.252.0,600', 'dhcp-script=/run/x'])
+  for (const line of [
+    'interface=br0',
+    'bind-dynamic',
+    'server=11.22.33.1',
+    'nftset=/garden.example/pay.example/4#inet#shopwire_portal#walled4',
+    'dhcp-option-force=114,https://p.example/api',
+    'dhcp-range=10.66.0.2,10.66.3.254,255.255.252.0,600',
+    'dhcp-script=/run/x',
+  ])
     t.ok(own.split('\n').includes(line), line)
   const off = ownConfig({ ...parts, network: testConfig({ dhcp: { ...network.dhcp, mode: 'off', dns: [] } }) }, { leases: '/l', pid: '/p' })
   t.notMatch(off, /dhcp-range|nftset/)
@@ -91,7 +135,9 @@ t.test('what dnsmasq is told', async (t) => {
 
 t.test("other people's drops", async (t) => {
   const chain = (table: string, policy: string, hook = 'forward') => ({ chain: { family: 'inet', table, name: 'c', hook, policy } })
-  const rule = (table: string, device: string) => ({ rule: { family: 'inet', table, chain: 'other', expr: [{ match: { left: { meta: { key: 'iifname' } }, right: device } }] } })
+  const rule = (table: string, device: string) => ({
+    rule: { family: 'inet', table, chain: 'other', expr: [{ match: { left: { meta: { key: 'iifname' } }, right: device } }] },
+  })
   const json = (...nftables: object[]) => JSON.stringify({ nftables })
   t.match(foreignDrops(json(chain('ufw', 'drop'), rule('ufw', 'eth0')), 'br0'), [{ chain: 'inet ufw c', hook: 'forward' }])
   t.same(foreignDrops(json(chain('ufw', 'drop'), rule('ufw', 'br0')), 'br0'), [], 'it knows guests')

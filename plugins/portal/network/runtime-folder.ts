@@ -1,12 +1,17 @@
-import { lstatSync, mkdirSync } from 'node:fs'
+import { lstatSync, mkdirSync, readlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Failure } from '../../../daemon/contract/errors.ts'
 
-/** Where leases, process ids and generated scripts lie: this user's alone, so nobody can put a script of their own there. */
+/**
+ * Where leases, process ids and generated scripts lie: this user's alone, so nobody can put a script of their own there.
+ * One for each network namespace, as each is a network of its own: two gateways in two of them never touch each other's helpers.
+ */
 export function runtimeFolder(): string {
   const uid = process.getuid?.() ?? 0
-  const dir = join(tmpdir(), `shopwire-portal-${uid}`)
+  // `net:[4026531840]`, namespaces(7).
+  const namespace = /\d+/.exec(readlinkSync('/proc/self/ns/net'))?.[0] ?? '0'
+  const dir = join(tmpdir(), `shopwire-portal-${uid}-${namespace}`)
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   const { uid: owner, mode } = lstatSync(dir)
   if (owner !== uid || !lstatSync(dir).isDirectory() || (mode & 0o022) !== 0)

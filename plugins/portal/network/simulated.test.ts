@@ -57,7 +57,10 @@ t.test('online until the time is over, counted, and counted on after a restart',
   controller.move(mac, { up: 5 })
   const [used] = await controller.usage()
   t.match(used, { bytesDown: 1000 + 1_000_000, bytesUp: 100_000 + 5 })
-  t.ok(sightings.some(({ by }) => by === 'counter'), 'who moves bytes is here')
+  t.ok(
+    sightings.some(({ by }) => by === 'counter'),
+    'who moves bytes is here',
+  )
   await controller.authorise([{ mac, seconds: 10, downKbps: 80 }])
   clock.pass(20_000)
   t.equal(controller.isOnline(mac), false)
@@ -77,7 +80,10 @@ t.test('one that leaves is told; one that only falls silent is given up', async 
   controller.leave(anna.mac)
   t.match(sightings.at(-1), { kind: 'left', by: 'hostapd', mac: anna.mac })
   clock.pass(200_000)
-  t.same(sightings.filter(({ kind }) => kind === 'silent').map(({ mac }) => mac), [ben.mac])
+  t.same(
+    sightings.filter(({ kind }) => kind === 'silent').map(({ mac }) => mac),
+    [ben.mac],
+  )
   controller.see(ben.mac)
   t.match(sightings.at(-1), { kind: 'joined', mac: ben.mac })
   await controller.stop()

@@ -10,7 +10,11 @@ class Bench {
   readonly state = new StationsState()
   now = 1000
 
-  sign(sign: 'joined' | 'left' | 'seen' | 'silent', by: string, more: { ip?: string; hostname?: string; port?: string; mac?: string } = {}) {
+  sign(
+    sign: 'joined' | 'left' | 'seen' | 'silent',
+    by: string,
+    more: { ip?: string; hostname?: string; port?: string; mac?: string } = {},
+  ) {
     return stationsMachine.step(this.state, { kind: 'sign', sign, by, mac: ANNA, now: this.now as MonoMs, ...more })
   }
 
@@ -27,7 +31,9 @@ const suspicions = (effects: readonly StationsEffect[]) => effects.flatMap((one)
 
 t.test('a phone joins, chatters and falls silent: told once each', async (t) => {
   const bench = new Bench()
-  t.match(bench.sign('joined', 'dhcp', { ip: IP, hostname: 'Annas-Phone' }), [{ sighting: { kind: 'joined', mac: ANNA, ip: IP, hostname: 'Annas-Phone' } }])
+  t.match(bench.sign('joined', 'dhcp', { ip: IP, hostname: 'Annas-Phone' }), [
+    { sighting: { kind: 'joined', mac: ANNA, ip: IP, hostname: 'Annas-Phone' } },
+  ])
   for (let count = 0; count < 20; count++) {
     bench.now += 100
     t.same(bench.sign('seen', 'neighbour', { ip: IP }), [], 'chatter is not passed on')
