@@ -17,7 +17,6 @@ const LAST_MINOR = 0xfff0
 
 export interface Held {
   mac: Mac
-  ip?: string
   until: MonoMs
   downKbps?: number
   upKbps?: number
@@ -148,8 +147,6 @@ function authorise(state: AccessState, grant: Grant, now: MonoMs): void {
     bytesUp: goesOn ? before.bytesUp : (grant.bytesUp ?? 0),
     bytesDown: goesOn ? before.bytesDown : (grant.bytesDown ?? 0),
   }
-  const ip = grant.ip ?? before?.ip
-  if (ip !== undefined) held.ip = ip
   if (grant.downKbps !== undefined) held.downKbps = grant.downKbps
   if (grant.upKbps !== undefined) held.upKbps = grant.upKbps
   if (grant.downKbps !== undefined || grant.upKbps !== undefined) {

@@ -2,10 +2,12 @@
  * The guest network made to obey by this box itself: nftables, tc and dnsmasq. The machines decide what the kernel is to be told and who is here;
  * this tells and listens.
  */
+import { Failure } from '../../../daemon/contract/errors.ts'
 import type { Clock, Logger } from '../../../daemon/contract/plugin.ts'
 import { type AccessChange, type AccessEffect, type AccessEvent, AccessState, accessMachine, nextEnd, usageOf } from './access.machine.ts'
 import type { Grant, Mac, NetworkConfig, NetworkController, NetworkEvents, Station, Usage } from './api.ts'
 import { changeScript } from './change-script.ts'
+import { isMac, wrongGrant } from './check-grant.ts'
 import { checkNetwork } from './check-network.ts'
 import { Dnsmasq } from './dnsmasq.ts'
 import { foreignDrops } from './foreign-rules.ts'
@@ -136,13 +138,16 @@ class NftablesController implements NetworkController {
   }
 
   authorise(grants: readonly Grant[]): Promise<void> {
+    const problems = grants.flatMap(wrongGrant)
+    if (problems.length > 0) return Promise.reject(new Failure('args-invalid', problems.join('; ')))
     if (grants.length === 0) return Promise.resolve()
     return this.#wish((ticket) => ({ kind: 'authorise', grants, ticket, now: this.#clock.mono() }))
   }
 
   revoke(macs: readonly Mac[]): Promise<void> {
-    if (macs.length === 0) return Promise.resolve()
-    return this.#wish((ticket) => ({ kind: 'revoke', macs, ticket, now: this.#clock.mono() }))
+    const known = macs.filter(isMac)
+    if (known.length === 0) return Promise.resolve()
+    return this.#wish((ticket) => ({ kind: 'revoke', macs: known, ticket, now: this.#clock.mono() }))
   }
 
   async usage(): Promise<Usage[]> {
@@ -320,8 +325,12 @@ class NftablesController implements NetworkController {
   }
 
   async #checkRules(): Promise<void> {
-    if (!this.#access.present || this.#access.sending || this.#access.reload)
-      return this.#later('check', SETTLE_MS * 4, () => this.#checkRules())
+    // Without the interface there are no rules to lose; they are loaded when it comes.
+    if (!this.#access.present) return
+    if (this.#access.sending || this.#access.reload) {
+      this.#later('check', SETTLE_MS * 4, () => this.#checkRules())
+      return
+    }
     const rules = await rulesAsTheyAre()
     if (this.#access.sending || this.#access.reload || rules === this.#loadedRules || !this.#interface.isThere) return this.#lookForDrops()
     this.#board.set('rules-lost', 'somebody changed or flushed the rules')

@@ -1,6 +1,7 @@
 /** What programs print and people write, taken apart. Lines as iproute2 6.1, nftables 1.0.6 and dnsmasq 2.90 print them. */
 import t from 'tap'
 import { parseArp } from './arp.ts'
+import { wrongGrant } from './check-grant.ts'
 import { checkNetwork } from './check-network.ts'
 import { joinConfig, ownConfig } from './dnsmasq-config.ts'
 import { foreignDrops } from './foreign-rules.ts'
@@ -143,4 +144,18 @@ t.test("other people's drops", async (t) => {
   t.same(foreignDrops(json(chain('ufw', 'drop'), rule('ufw', 'br0')), 'br0'), [], 'it knows guests')
   t.same(foreignDrops(json(chain('ufw', 'accept'), chain('x', 'drop', 'output'), chain('shopwire_portal', 'drop')), 'br0'), [])
   t.same(foreignDrops('', 'br0'), [])
+})
+
+t.test('a grant with something else than a MAC or a number reaches no rule', async (t) => {
+  t.same(wrongGrant({ mac: MAC, seconds: 60, downKbps: 1000, bytesUp: 5 }), [])
+  const wrong = {
+    mac: `${MAC} }; flush ruleset`,
+    seconds: Number.NaN,
+    downKbps: 1.5,
+    upKbps: 0,
+    bytesUp: -1,
+    bytesDown: Number.POSITIVE_INFINITY,
+  }
+  t.equal(wrongGrant(wrong).length, 6)
+  t.notMatch(wrongGrant(wrong).join(), MAC)
 })
