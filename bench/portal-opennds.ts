@@ -87,7 +87,7 @@ FirewallRuleSet users-to-router {
         '-o',
         '/dev/null',
         '--max-time',
-        '5',
+        '60',
         '-w',
         '%{http_code}',
         '-A',

@@ -63,7 +63,7 @@ function http(method: string, url: URL, ip: string, form?: string): Promise<Answ
         response.on('error', reject)
       },
     )
-    call.on('timeout', () => call.destroy(new Error('no answer within 30 s')))
+    call.on('timeout', () => call.destroy(new Error('no answer within 120 s')))
     call.on('error', reject)
     call.end(form)
   })
