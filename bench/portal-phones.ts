@@ -51,7 +51,7 @@ function http(method: string, url: URL, ip: string, form?: string): Promise<Answ
         headers,
         localAddress: ip,
         agent: false,
-        timeout: 30_000,
+        timeout: 120_000,
       },
       (response) => {
         let body = ''
