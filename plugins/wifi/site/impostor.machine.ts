@@ -1,0 +1,135 @@
+/**
+ * Access points that imitate the shop's: its SSID, or one that looks the same, from an address that is not the shop's, or
+ * from the shop's address with less protection. Seen in two scans in a row it is reported, once, until it has been away for a while.
+ */
+import type { Machine } from '../../../daemon/contract/machine.ts'
+
+export interface ShopNetwork {
+  /** SSID's hex. */
+  ssid: string
+  /** `lookOf` the SSID. */
+  look: string
+  /** Addresses (`aa:bb:cc:dd:ee:ff`) or their beginnings (`aa:bb:cc`), lower case. */
+  bssids: readonly string[]
+  /** What the shop's own access points have at least. */
+  security?: 'open' | 'wpa' | 'wpa2' | 'wpa3'
+}
+
+export interface Sighting {
+  ssid: string
+  look: string
+  bssid: string
+  channel: number
+  signal: number
+  security: string
+}
+
+export type ImpostorReason = 'unknown-bssid' | 'weaker-security' | 'look-alike'
+
+export interface ImpostorPolicy {
+  shops: readonly ShopNetwork[]
+  /** Away for this long, it is a new appearance when it comes back, ms. */
+  goneMs: number
+  /** A first sighting is looked at again after this time, ms. */
+  confirmMs: number
+}
+
+interface Suspect {
+  scans: number
+  reported: boolean
+  lastSeen: number
+}
+
+export interface ImpostorState {
+  policy: ImpostorPolicy
+  readonly suspects: Map<string, Suspect>
+}
+
+export type ImpostorEvent =
+  | { kind: 'scan'; points: readonly Sighting[]; now: number }
+  /** A report could not be stored: it is due again when the access point is next seen. */
+  | { kind: 'not-reported'; point: Sighting }
+  | { kind: 'policy'; policy: ImpostorPolicy }
+
+export type ImpostorEffect =
+  | { kind: 'report'; point: Sighting; reason: ImpostorReason }
+  /** Scan again after this time. */
+  | { kind: 'confirm'; ms: number }
+
+/** A hostile neighbour can make up addresses for ever. */
+const MOST_SUSPECTS = 256
+
+export function newImpostors(policy: ImpostorPolicy): ImpostorState {
+  return { policy, suspects: new Map() }
+}
+
+export const impostorMachine: Machine<ImpostorState, ImpostorEvent, ImpostorEffect> = {
+  step(state, event) {
+    if (event.kind === 'policy') {
+      state.policy = event.policy
+      return []
+    }
+    if (event.kind === 'not-reported') {
+      const suspect = state.suspects.get(keyOf(event.point))
+      if (suspect) suspect.reported = false
+      return []
+    }
+    const { now, points } = event
+    const effects: ImpostorEffect[] = []
+    const seen = new Set<string>()
+    let confirm = false
+    for (const point of points) {
+      const reason = imitates(point, state.policy.shops, points)
+      const key = keyOf(point)
+      if (!reason || seen.has(key)) continue
+      seen.add(key)
+      let suspect = state.suspects.get(key)
+      if (!suspect && state.suspects.size >= MOST_SUSPECTS) continue
+      if (!suspect || now - suspect.lastSeen > state.policy.goneMs) suspect = { scans: 0, reported: false, lastSeen: now }
+      suspect.scans += 1
+      suspect.lastSeen = now
+      state.suspects.set(key, suspect)
+      if (suspect.reported) continue
+      if (suspect.scans < 2) confirm = true
+      else {
+        suspect.reported = true
+        effects.push({ kind: 'report', point, reason })
+      }
+    }
+    for (const [key, suspect] of state.suspects) {
+      if (now - suspect.lastSeen > state.policy.goneMs) state.suspects.delete(key)
+      // In a row: one that is not there this time begins again.
+      else if (!seen.has(key) && !suspect.reported) suspect.scans = 0
+    }
+    return confirm ? [...effects, { kind: 'confirm', ms: state.policy.confirmMs }] : effects
+  },
+}
+
+function keyOf({ bssid, ssid }: Sighting): string {
+  return `${bssid} ${ssid}`
+}
+
+function imitates(point: Sighting, shops: readonly ShopNetwork[], all: readonly Sighting[]): ImpostorReason | undefined {
+  const own = (bssid: string) => shops.some(({ bssids }) => bssids.some((one) => bssid.startsWith(one)))
+  const same = shops.find(({ ssid }) => ssid === point.ssid)
+  if (!same) {
+    const alike = point.look !== '' && shops.some(({ look }) => look === point.look)
+    return alike && !own(point.bssid) ? 'look-alike' : undefined
+  }
+  const known = (bssid: string) => same.bssids.some((one) => bssid.startsWith(one))
+  if (!known(point.bssid)) return 'unknown-bssid'
+  const others = all.filter(({ ssid, bssid }) => ssid === same.ssid && known(bssid)).map(({ security }) => strength(security))
+  const least = same.security === undefined ? Math.max(...others) : LEAST[same.security]
+  return strength(point.security) < least ? 'weaker-security' : undefined
+}
+
+const LEAST = { open: 0, wpa: 2, wpa2: 3, wpa3: 4 }
+
+/** By nmcli's words. */
+function strength(security: string): number {
+  if (/WPA3/.test(security)) return 4
+  if (/WPA2|802\.1X/.test(security)) return 3
+  if (/WPA/.test(security)) return 2
+  if (/WEP/.test(security)) return 1
+  return 0
+}

@@ -1,0 +1,319 @@
+/**
+ * Which network the box uses. The rule above all: it never locks itself out. A network that has not worked yet is tried with the
+ * intent on disk first, and unless it comes up in time the box goes back to the last one that worked, after a crash or a power cut, too.
+ * Where another way out (a cable) works, nothing is moved but by command.
+ */
+import type { Machine } from '../../daemon/contract/machine.ts'
+
+/** An SSID's hex. */
+type Network = string
+
+export interface UplinkPolicy {
+  /** How long a network may take to come up, ms. */
+  tryMs: number
+  /** How long NetworkManager is left to reconnect by itself, ms. */
+  graceMs: number
+  /** After its first, second, … refusal a network is not tried for this long unless nothing else works, ms; the last repeats. */
+  refusedMs: readonly number[]
+  /** Rest after the first, second, … round in which no network came up, ms; the last repeats. */
+  restMs: readonly number[]
+  /** A preferred network that is lost within this time counts as refused, ms: the edge of its reach must not make the box swing. */
+  proveMs: number
+}
+
+/** What must be on disk before anything is moved. */
+export interface Durable {
+  /** The last network that worked. */
+  good?: Network
+  /** Under trial now, and what to return to: nothing where a cable was the way out. */
+  trial?: { network: Network; back?: Network }
+}
+
+/** `trial`: must prove itself fully. `return` and `rescue`: an address is enough. */
+export type TryMode = 'trial' | 'return' | 'rescue'
+
+interface Task {
+  mode: TryMode
+  network: Network
+  stage: 'saving' | 'trying'
+  /** By command: its outcome is waited for. */
+  asked: boolean
+  /** `return`: the trial that has failed. */
+  failed?: { network: Network; reason: string; asked: boolean }
+}
+
+export interface UplinkState {
+  readonly policy: UplinkPolicy
+  readonly durable: Durable
+  /** In order of preference. */
+  networks: readonly Network[]
+  task: Task | undefined
+  /** Left over from before a restart: go back first. */
+  unfinished: boolean
+  readonly refused: Map<Network, { times: number; until: number }>
+  active: Network | undefined
+  working: boolean
+  /** Since when nothing works. */
+  lostAt: number | undefined
+  round: { left: Network[]; rounds: number; restUntil: number }
+  won: { network: Network; at: number } | undefined
+}
+
+export type UplinkEvent =
+  | { kind: 'networks'; networks: readonly Network[]; changed: readonly Network[] }
+  /**
+   * What is: `working` means connected with an address. `wired`: another way out works. `reach`: the networks in reach, where that was
+   * looked up.
+   */
+  | { kind: 'seen'; active?: Network; working: boolean; wired: boolean; reach?: ReadonlySet<Network>; now: number }
+  | { kind: 'asked'; network: Network; wired: boolean; now: number }
+  | { kind: 'forgotten'; network: Network }
+  | { kind: 'saved' }
+  | { kind: 'not-saved' }
+  | { kind: 'tried'; network: Network; up: boolean; reason: string; now: number }
+
+export type UplinkEffect =
+  /** On disk before any effect of a later step; `saved` or `not-saved` is awaited if `tell`. */
+  | { kind: 'save'; durable: Durable; tell: boolean }
+  | { kind: 'try'; network: Network; mode: TryMode; ms: number }
+  /** It works: NetworkManager may connect to it by itself from now on. */
+  | { kind: 'keep'; network: Network }
+  /** A trial has failed: what was set up for it goes. */
+  | { kind: 'drop'; network: Network }
+  | { kind: 'settled'; network: Network; up: boolean; reason: string; asked: boolean; back?: Network }
+  /** Look again after this time. */
+  | { kind: 'look'; ms: number }
+
+export function newUplink(policy: UplinkPolicy, durable: Durable): UplinkState {
+  return {
+    policy,
+    durable: structuredCopy(durable),
+    networks: [],
+    task: undefined,
+    unfinished: durable.trial !== undefined,
+    refused: new Map(),
+    active: undefined,
+    working: false,
+    lostAt: undefined,
+    round: { left: [], rounds: 0, restUntil: 0 },
+    won: undefined,
+  }
+}
+
+export const uplinkMachine: Machine<UplinkState, UplinkEvent, UplinkEffect> = {
+  step(state, event) {
+    switch (event.kind) {
+      case 'networks':
+        state.networks = [...event.networks]
+        for (const network of event.changed) state.refused.delete(network)
+        return [{ kind: 'look', ms: 0 }]
+      case 'seen':
+        return seen(state, event)
+      case 'asked':
+        return asked(state, event)
+      case 'forgotten':
+        return forgotten(state, event.network)
+      case 'saved':
+        return saved(state)
+      case 'not-saved':
+        return notSaved(state)
+      case 'tried':
+        return tried(state, event)
+    }
+  },
+}
+
+/** Networks that the box would rather be on than on the one it is on. */
+export function preferred(state: UplinkState): readonly Network[] {
+  const at = state.active === undefined ? -1 : state.networks.indexOf(state.active)
+  return at < 0 ? state.networks : state.networks.slice(0, at)
+}
+
+function seen(state: UplinkState, event: UplinkEvent & { kind: 'seen' }): readonly UplinkEffect[] {
+  const { now, wired } = event
+  // While one is being tried, what it comes to is what counts.
+  if (state.task) return []
+  state.active = event.active
+  state.working = event.working
+  if (state.unfinished) return goBack(state, now)
+  if (event.working && event.active !== undefined) return onNetwork(state, event.active, event)
+  if (state.won && now - state.won.at < state.policy.proveMs) refuse(state, state.won.network, 'lost', now)
+  state.won = undefined
+  if (wired || state.networks.length === 0) {
+    state.lostAt = undefined
+    return []
+  }
+  state.lostAt ??= now
+  const grace = state.durable.good === undefined ? 0 : state.lostAt + state.policy.graceMs - now
+  const wait = Math.max(grace, state.round.restUntil - now)
+  return wait > 0 ? [{ kind: 'look', ms: wait }] : rescue(state, now)
+}
+
+/** The intent of an earlier run was never finished: whatever it has come to, the last network that worked is the safe one. */
+function goBack(state: UplinkState, now: number): readonly UplinkEffect[] {
+  state.unfinished = false
+  const { trial } = state.durable
+  if (!trial) return []
+  // Not at once again: perhaps it is what cut us off.
+  if (trial.back !== trial.network) refuse(state, trial.network, 'interrupted', now)
+  state.task = {
+    mode: 'return',
+    network: trial.back ?? trial.network,
+    stage: 'trying',
+    asked: false,
+    failed: { network: trial.network, reason: 'interrupted', asked: false },
+  }
+  if (trial.back === undefined) return finish(state, undefined)
+  return [{ kind: 'try', network: trial.back, mode: 'return', ms: state.policy.tryMs }]
+}
+
+function onNetwork(state: UplinkState, active: Network, { now, wired, reach }: UplinkEvent & { kind: 'seen' }): readonly UplinkEffect[] {
+  state.lostAt = undefined
+  state.round = { left: [], rounds: 0, restUntil: 0 }
+  if (state.won && state.won.network !== active) {
+    if (now - state.won.at < state.policy.proveMs) refuse(state, state.won.network, 'lost', now)
+    state.won = undefined
+  }
+  const news: UplinkEffect[] = []
+  if (state.durable.good !== active) {
+    state.durable.good = active
+    news.push(save(state, false))
+  }
+  if (wired || !reach) return news
+  const better = preferred(state).find((network) => reach.has(network) && (state.refused.get(network)?.until ?? now) <= now)
+  return better === undefined ? news : [...news, ...begin(state, better, active, false)]
+}
+
+/** The intent first: from here until it is settled a restart leads back. */
+function begin(state: UplinkState, network: Network, back: Network | undefined, asked: boolean): readonly UplinkEffect[] {
+  state.task = { mode: 'trial', network, stage: 'saving', asked }
+  state.durable.trial = { network, ...(back === undefined ? {} : { back }) }
+  return [save(state, true)]
+}
+
+function asked(state: UplinkState, { network, wired }: UplinkEvent & { kind: 'asked' }): readonly UplinkEffect[] {
+  if (state.task || state.unfinished) return [{ kind: 'settled', network, up: false, reason: 'busy', asked: true }]
+  const back = state.working ? state.active : wired ? undefined : state.durable.good
+  return begin(state, network, back, true)
+}
+
+function saved(state: UplinkState): readonly UplinkEffect[] {
+  const { task } = state
+  if (task?.stage !== 'saving') return []
+  task.stage = 'trying'
+  return [{ kind: 'try', network: task.network, mode: task.mode, ms: state.policy.tryMs }]
+}
+
+function notSaved(state: UplinkState): readonly UplinkEffect[] {
+  const { task } = state
+  if (task?.stage !== 'saving') return []
+  state.task = undefined
+  delete state.durable.trial
+  return [{ kind: 'settled', network: task.network, up: false, reason: 'not-saved', asked: task.asked }]
+}
+
+function tried(state: UplinkState, { network, up, reason, now }: UplinkEvent & { kind: 'tried' }): readonly UplinkEffect[] {
+  const { task } = state
+  if (task?.stage !== 'trying' || task.network !== network) return []
+  if (up) return cameUp(state, task, now)
+  if (task.mode === 'return') return finish(state, undefined)
+  refuse(state, network, reason, now)
+  if (task.mode === 'rescue') {
+    state.task = undefined
+    state.working = false
+    return [{ kind: 'drop', network }, ...rested(state, now)]
+  }
+  const back = state.durable.trial?.back
+  const failed = { network, reason, asked: task.asked }
+  const drop: UplinkEffect = { kind: 'drop', network }
+  state.task = { mode: 'return', network: back ?? network, stage: 'trying', asked: false, failed }
+  if (back === undefined) return [drop, ...finish(state, undefined)]
+  // The network itself may be `back`: tried with another password, it returns to the one that worked.
+  return [drop, { kind: 'try', network: back, mode: 'return', ms: state.policy.tryMs }]
+}
+
+function cameUp(state: UplinkState, task: Task, now: number): readonly UplinkEffect[] {
+  state.active = task.network
+  state.working = true
+  state.lostAt = undefined
+  state.round = { left: [], rounds: 0, restUntil: 0 }
+  if (task.mode === 'return') return finish(state, task.network)
+  state.task = undefined
+  state.durable.good = task.network
+  delete state.durable.trial
+  if (task.mode === 'trial' && !task.asked) state.won = { network: task.network, at: now }
+  else state.refused.delete(task.network)
+  return [
+    { kind: 'keep', network: task.network },
+    save(state, false),
+    { kind: 'settled', network: task.network, up: true, reason: task.mode, asked: task.asked },
+    { kind: 'look', ms: 0 },
+  ]
+}
+
+/** A failed trial is over: on `back`, or, where that did not come up, with nothing; then the rescue begins. */
+function finish(state: UplinkState, back: Network | undefined): readonly UplinkEffect[] {
+  const failed = state.task?.failed
+  state.task = undefined
+  delete state.durable.trial
+  if (back === undefined) state.working = false
+  else state.durable.good = back
+  const over: UplinkEffect[] = [save(state, false), { kind: 'look', ms: 0 }]
+  if (!failed) return over
+  const { network, reason, asked } = failed
+  const settled: UplinkEffect = { kind: 'settled', network, up: false, reason, asked, ...(back === undefined ? {} : { back }) }
+  return reason === 'interrupted' && back !== network ? [{ kind: 'drop', network }, settled, ...over] : [settled, ...over]
+}
+
+/** Every network the box knows, one after the other: the last that worked, then by preference, those refused lately last. */
+function rescue(state: UplinkState, now: number): readonly UplinkEffect[] {
+  const { round } = state
+  if (round.left.length === 0) {
+    const lately = (network: Network) => (state.refused.get(network)?.until ?? now) > now
+    const fresh = state.networks.filter((network) => !lately(network))
+    const good = state.durable.good
+    round.left = [...new Set([...(good === undefined ? [] : [good]), ...fresh, ...state.networks])]
+  }
+  const network = round.left.shift()
+  if (network === undefined) return []
+  state.task = { mode: 'rescue', network, stage: 'trying', asked: false }
+  return [{ kind: 'try', network, mode: 'rescue', ms: state.policy.tryMs }]
+}
+
+/** After one that did not come up: a look, since NetworkManager may have found another; after all of them: a rest. */
+function rested(state: UplinkState, now: number): readonly UplinkEffect[] {
+  const { round, policy } = state
+  if (round.left.length > 0) return [{ kind: 'look', ms: 0 }]
+  const ms = at(policy.restMs, round.rounds)
+  round.rounds += 1
+  round.restUntil = now + ms
+  return [{ kind: 'look', ms }]
+}
+
+function forgotten(state: UplinkState, network: Network): readonly UplinkEffect[] {
+  state.networks = state.networks.filter((one) => one !== network)
+  state.refused.delete(network)
+  state.round.left = state.round.left.filter((one) => one !== network)
+  if (state.durable.good !== network) return []
+  delete state.durable.good
+  return [save(state, false)]
+}
+
+function refuse(state: UplinkState, network: Network, reason: string, now: number): void {
+  const { refusedMs } = state.policy
+  // A wrong password does not mend itself; a weak signal can look like one, so it is not for ever.
+  const times = reason === 'wrong-password' ? refusedMs.length : (state.refused.get(network)?.times ?? 0)
+  state.refused.set(network, { times: times + 1, until: now + at(refusedMs, times) })
+}
+
+function save(state: UplinkState, tell: boolean): UplinkEffect {
+  return { kind: 'save', durable: structuredCopy(state.durable), tell }
+}
+
+function structuredCopy({ good, trial }: Durable): Durable {
+  return { ...(good === undefined ? {} : { good }), ...(trial ? { trial: { ...trial } } : {}) }
+}
+
+function at(list: readonly number[], index: number): number {
+  return list[Math.min(index, list.length - 1)] ?? 60_000
+}
