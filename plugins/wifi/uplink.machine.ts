@@ -50,6 +50,8 @@ export interface UplinkState {
   task: Task | undefined
   /** Left over from before a restart: go back first. */
   unfinished: boolean
+  /** The disk refused what it should know: told again at the next look. */
+  unsaved: boolean
   readonly refused: Map<Network, { times: number; until: number }>
   active: Network | undefined
   working: boolean
@@ -73,7 +75,7 @@ export type UplinkEvent =
   | { kind: 'tried'; network: Network; up: boolean; reason: string; now: number }
 
 export type UplinkEffect =
-  /** On disk before any effect of a later step; `saved` or `not-saved` is awaited if `tell`. */
+  /** On disk before any effect of a later step. `not-saved` when it is not; `saved` is awaited if `tell`. */
   | { kind: 'save'; durable: Durable; tell: boolean }
   | { kind: 'try'; network: Network; mode: TryMode; ms: number }
   /** It works: NetworkManager may connect to it by itself from now on. */
@@ -91,6 +93,7 @@ export function newUplink(policy: UplinkPolicy, durable: Durable): UplinkState {
     networks: [],
     task: undefined,
     unfinished: durable.trial !== undefined,
+    unsaved: false,
     refused: new Map(),
     active: undefined,
     working: false,
@@ -130,11 +133,19 @@ export function preferred(state: UplinkState): readonly Network[] {
 }
 
 function seen(state: UplinkState, event: UplinkEvent & { kind: 'seen' }): readonly UplinkEffect[] {
-  const { now, wired } = event
   // While one is being tried, what it comes to is what counts.
   if (state.task) return []
   state.active = event.active
   state.working = event.working
+  if (state.unsaved) {
+    state.unsaved = false
+    return [save(state, false), ...judge(state, event)]
+  }
+  return judge(state, event)
+}
+
+function judge(state: UplinkState, event: UplinkEvent & { kind: 'seen' }): readonly UplinkEffect[] {
+  const { now, wired } = event
   if (state.unfinished) return goBack(state, now)
   if (event.working && event.active !== undefined) return onNetwork(state, event.active, event)
   if (state.won && now - state.won.at < state.policy.proveMs) refuse(state, state.won.network, 'lost', now)
@@ -206,6 +217,7 @@ function saved(state: UplinkState): readonly UplinkEffect[] {
 
 function notSaved(state: UplinkState): readonly UplinkEffect[] {
   const { task } = state
+  state.unsaved = true
   if (task?.stage !== 'saving') return []
   state.task = undefined
   delete state.durable.trial
@@ -229,7 +241,7 @@ function tried(state: UplinkState, { network, up, reason, now }: UplinkEvent & {
   state.task = { mode: 'return', network: back ?? network, stage: 'trying', asked: false, failed }
   if (back === undefined) return [drop, ...finish(state, undefined)]
   // The network itself may be `back`: tried with another password, it returns to the one that worked.
-  return [drop, { kind: 'try', network: back, mode: 'return', ms: state.policy.tryMs }]
+  return [{ kind: 'try', network: back, mode: 'return', ms: state.policy.tryMs }, drop]
 }
 
 function cameUp(state: UplinkState, task: Task, now: number): readonly UplinkEffect[] {

@@ -45,6 +45,7 @@ export class Uplink {
   #trying: Promise<void> = Promise.resolve()
   readonly #used = new Map<SsidHex, { uuid: string; iface: string }>()
   #whenIdle: (() => void)[] = []
+  #stored = true
 
   constructor(
     context: PluginContext<WifiConfig>,
@@ -153,9 +154,12 @@ export class Uplink {
     } catch {
       stored = false
     }
-    if (!stored) this.#context.log.warn({}, 'the state of the uplink could not be stored')
+    if (stored !== this.#stored) {
+      this.#stored = stored
+      if (!stored) this.#context.log.warn({}, 'the state of the uplink cannot be stored; no network is put on trial')
+    }
     // Not awaited: it is the next in the queue that this is the head of.
-    if (tell) void this.send({ kind: stored ? 'saved' : 'not-saved' })
+    if (tell || !stored) void this.send({ kind: stored ? 'saved' : 'not-saved' })
   }
 
   async #try(network: SsidHex, mode: TryMode, ms: number): Promise<void> {
