@@ -95,7 +95,7 @@ export class Commands {
           hidden: network.hidden,
           active: state.working && state.active === network.ssid,
           proven: uplink.profiles.proven(network.ssid) !== undefined,
-          ...(refused && refused.until > mono ? { refusedForSeconds: Math.ceil((refused.until - mono) / 1_000) } : {}),
+          ...(refused ? { failed: refused.reason, notBeforeSeconds: Math.max(0, Math.ceil((refused.until - mono) / 1_000)) } : {}),
         }
       }),
     }

@@ -52,7 +52,7 @@ export interface UplinkState {
   unfinished: boolean
   /** The disk refused what it should know: told again at the next look. */
   unsaved: boolean
-  readonly refused: Map<Network, { times: number; until: number }>
+  readonly refused: Map<Network, { times: number; until: number; reason: string }>
   active: Network | undefined
   working: boolean
   /** Since when nothing works. */
@@ -229,11 +229,14 @@ function tried(state: UplinkState, { network, up, reason, now }: UplinkEvent & {
   if (task?.stage !== 'trying' || task.network !== network) return []
   if (up) return cameUp(state, task, now)
   if (task.mode === 'return') return finish(state, undefined)
+  const news = !state.refused.has(network)
   refuse(state, network, reason, now)
   if (task.mode === 'rescue') {
     state.task = undefined
     state.working = false
-    return [{ kind: 'drop', network }, ...rested(state, now)]
+    // Said once, not each round.
+    const settled: UplinkEffect[] = news ? [{ kind: 'settled', network, up: false, reason, asked: false }] : []
+    return [{ kind: 'drop', network }, ...settled, ...rested(state, now)]
   }
   const back = state.durable.trial?.back
   const failed = { network, reason, asked: task.asked }
@@ -315,7 +318,7 @@ function refuse(state: UplinkState, network: Network, reason: string, now: numbe
   const { refusedMs } = state.policy
   // A wrong password does not mend itself; a weak signal can look like one, so it is not for ever.
   const times = reason === 'wrong-password' ? refusedMs.length : (state.refused.get(network)?.times ?? 0)
-  state.refused.set(network, { times: times + 1, until: now + at(refusedMs, times) })
+  state.refused.set(network, { times: times + 1, until: now + at(refusedMs, times), reason })
 }
 
 function save(state: UplinkState, tell: boolean): UplinkEffect {

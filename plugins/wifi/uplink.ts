@@ -46,6 +46,7 @@ export class Uplink {
   readonly #used = new Map<SsidHex, { uuid: string; iface: string }>()
   #whenIdle: (() => void)[] = []
   #stored = true
+  #denied = false
 
   constructor(
     context: PluginContext<WifiConfig>,
@@ -69,6 +70,11 @@ export class Uplink {
 
   get state(): Readonly<UplinkState> {
     return this.#state
+  }
+
+  /** polkit has refused the last try. */
+  get denied(): boolean {
+    return this.#denied
   }
 
   get busy(): boolean {
@@ -172,6 +178,7 @@ export class Uplink {
       if (signal.aborted) return
       reason = error instanceof NmcliFault ? error.kind : error instanceof Failure ? error.code : 'refused'
     }
+    this.#denied = reason === 'not-authorized'
     if (!signal.aborted) void this.send({ kind: 'tried', network, up: reason === '', reason, now: clock.mono() })
   }
 

@@ -158,6 +158,7 @@ export class Wifi implements RunningPlugin {
       ...(reach ? { reach } : {}),
     })
     this.#read(working ? active : undefined, radio.name)
+    if (!working && this.#uplink.denied) return this.#condition.trouble('not-authorized', pollMs)
     this.#condition.usable(this.#stateOf(working))
     return pollMs
   }

@@ -112,6 +112,13 @@ export class NetworkManagerSimulator {
     for (const { name } of radios) if (this.stateOf(name) === DISCONNECTED) this.#autoconnectSoon(name)
   }
 
+  /** A power cut: what was under way is gone, profiles are as they were saved. */
+  reboot(): void {
+    this.stop()
+    this.scene.links = {}
+    this.settle()
+  }
+
   stop(): void {
     for (const activation of [...this.#activations.values()]) activation.end(GONE)
     for (const timer of this.#autoconnects.values()) clearTimeout(timer)

@@ -1,0 +1,143 @@
+/** nmcli's formats, its errors, and what it is given: against captured output and the real node-wifi. */
+import { execFile } from 'node:child_process'
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import fc from 'fast-check'
+import t from 'tap'
+import { CAPTURED, PUBLISHED } from './golden.ts'
+import { faultOf, NmcliFault } from './nmcli/fault.ts'
+import { Radio } from './nmcli/radio.ts'
+import { nmcli, nmcliWithBytes } from './nmcli/run.ts'
+import { passwdFile, SECRET_PATH, withSecret } from './nmcli/secret-file.ts'
+import { escaped, rows, sections } from './nmcli/terse.ts'
+import { hexOf, lookOf, shown } from './ssid.ts'
+import { standIn } from './testing.ts'
+
+/** A nmcli of the given shell lines, first in PATH. */
+function scripted(t: { teardown(run: () => unknown): void }, script: string): string {
+  const dir = mkdtempSync(join(tmpdir(), 'shopwire-nmcli-'))
+  writeFileSync(join(dir, 'nmcli'), `#!/bin/sh\n${script}\n`)
+  chmodSync(join(dir, 'nmcli'), 0o755)
+  const path = process.env.PATH
+  process.env.PATH = `${dir}:${path}`
+  t.teardown(() => {
+    process.env.PATH = path
+    rmSync(dir, { recursive: true, force: true })
+  })
+  return dir
+}
+
+const never = new AbortController().signal
+
+t.test('captured lines come apart where their fields end', async (t) => {
+  t.same(
+    rows(CAPTURED.scan).map(([, ssid]) => ssid),
+    ['Shop Office', 'café: a\\b', '', 'A&&B', 'AA:BB:CC:DD:EE:FF', 'café'],
+  )
+  t.ok([...rows(CAPTURED.scan), ...rows(PUBLISHED.scan)].every((row) => row.length === 10 && /^([0-9A-F]{2}:){5}/.test(row[2] ?? '')))
+  const [wlan0, eth0] = sections(CAPTURED.devices)
+  t.same([wlan0?.get('GENERAL.STATE'), wlan0?.get('GENERAL.CON-UUID'), eth0?.get('GENERAL.TYPE')], [['100 (connected)'], [], ['ethernet']])
+  t.same(rows(CAPTURED.general), [['running', 'connected', 'full', 'missing', 'enabled']])
+  fc.assert(
+    fc.property(fc.array(fc.string().filter((text) => !text.includes('\n')), { minLength: 2 }), (fields) => {
+      t.strictSame(rows(`${fields.map(escaped).join(':')}\n`), [fields])
+    }),
+    { numRuns: 200 },
+  )
+})
+
+t.test('captured errors are told apart by exit code and text, and nothing of the text gets out', async (t) => {
+  for (const { code, text, kind, of } of CAPTURED.errors) {
+    const fault = faultOf(code, text)
+    t.equal(fault.kind, kind, of)
+    t.notMatch(fault.message, /11111111|BOGUS|nope/)
+  }
+})
+
+t.test('node-wifi reads the captured air wrongly where names hold colons; the names here are the bytes', async (t) => {
+  const nm = standIn(t, (scene) => {
+    const lines = rows(CAPTURED.exact)
+    scene.points = lines.map(([, , bssid = '', ssid = '', , channel, , quality, security = '']) => {
+      return { ssid: ssid.toLowerCase(), bssid: bssid.toLowerCase(), channel: Number(channel), quality: Number(quality), security }
+    })
+  })
+  const { stdout } = await promisify(execFile)('nmcli', ['-t', '-f', 'ACTIVE,SSID,BSSID', 'device', 'wifi', 'list'])
+  t.same(rows(stdout), rows(CAPTURED.scan).map((row) => row.slice(0, 3)), 'the stand-in shows what nmcli showed')
+  const heard = await new Radio(never).scan('wlan0')
+  t.same(
+    heard.map(({ ssid, channel, quality, security }) => [shown(ssid).ssid, shown(ssid).ssidHex, channel, quality, security]),
+    [
+      ['Shop Office', undefined, 11, 71, 'WPA1 WPA2'],
+      ['café: a\\b', undefined, 36, 40, 'none'],
+      ['', undefined, 1, 33, 'WPA1 WPA2'],
+      ['A&&B', undefined, 6, 33, 'WPA1 WPA3'],
+      ['AA:BB:CC:DD:EE:FF', undefined, 1, 21, 'WPA1 WPA2'],
+      ['caf\ufffd\ufffd', '636166e91b', 149, 12, 'WPA1 WPA2 WPA3'],
+    ],
+  )
+  t.same(nm.calls.at(-2)?.slice(0, 3), ['--terse', '--fields', 'active,ssid,bssid,mode,chan,freq,signal,security,wpa-flags,rsn-flags'], 'as node-wifi asks')
+})
+
+t.test('any name of 1 to 32 bytes reaches nmcli as it is: no option, no command, no other byte', async (t) => {
+  const dir = scripted(t, `printf '%s\\0' "$@" >"$0.args"`)
+  const names = ['-a', '--ask', '-h', '--', "'; rm -rf /; '", '$(reboot)', '`id`', '%', '%s%n', 'a:b\\c', '"', ' ', 'emoji ☕', '店'.repeat(10), 'x'.repeat(32), 'line\nfeed\n']
+  const given = async (bytes: Buffer) => {
+    const text = bytes.toString('utf8')
+    const exact = Buffer.from(text, 'utf8').equals(bytes)
+    const args = ['connection', 'add', 'type', 'wifi', 'ssid', exact ? text : '%']
+    await (exact ? nmcli(args, { timeoutMs: 10_000 }) : nmcliWithBytes(args, bytes, { timeoutMs: 10_000 }))
+    return readFileSync(join(dir, 'nmcli.args')).subarray('connection\0add\0type\0wifi\0ssid\0'.length, -1)
+  }
+  for (const name of names) t.same(await given(Buffer.from(name)), Buffer.from(name), name)
+  for (const bytes of ['636166e91b', 'ff0aff0a', '2d61ff', '2528ff29', 'ff25735c31', 'ffffffff27'])
+    t.same(await given(Buffer.from(bytes, 'hex')), Buffer.from(bytes, 'hex'), bytes)
+})
+
+t.test('a password goes through a file that has no name, whatever is in it', async (t) => {
+  const dir = scripted(t, `cat "${SECRET_PATH}" >"$0.secret"; printf '%s' "$*" >"$0.args"; ls -l /proc/self/fd/3 >"$0.link"`)
+  const password = ' \\101 spaces: # and \\backslashes\\ '
+  await withSecret(password, (fd) => nmcli(['connection', 'up', 'passwd-file', SECRET_PATH], { timeoutMs: 10_000, fd }))
+  const file = readFileSync(join(dir, 'nmcli.secret'), 'utf8')
+  t.equal(file, passwdFile(password))
+  const value = file.trim().replace('802-11-wireless-security.psk:', '')
+  t.match(value, /^(\\[0-7]{3})+$/, 'nothing in it that nmcli strips or reads otherwise')
+  t.equal(value.replace(/\\(\d{3})/g, (_all, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))), password)
+  t.match(readFileSync(join(dir, 'nmcli.link'), 'utf8'), /\(deleted\)/)
+  t.notMatch(readFileSync(join(dir, 'nmcli.args'), 'utf8'), /spaces/)
+})
+
+t.test('a nmcli that hangs, floods, dies or is not there', async (t) => {
+  const dir = scripted(t, 'exec sleep 60')
+  const script = (text: string) => writeFileSync(join(dir, 'nmcli'), `#!/bin/sh\n${text}\n`)
+  const kind = (work: Promise<unknown>) =>
+    work.then(
+      () => 'fine',
+      (error: unknown) => (error instanceof NmcliFault ? error.kind : String(error)),
+    )
+  t.equal(await kind(nmcli(['general'], { timeoutMs: 200 })), 'nmcli-silent')
+  const stop = new AbortController()
+  const stopped = kind(new Radio(stop.signal).current('wlan0'))
+  stop.abort(new Error('stopping'))
+  t.equal(await stopped, 'Error: stopping', "node-wifi's nmcli is ended with the plugin")
+  script('while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done')
+  t.equal(await kind(nmcli(['general'], { timeoutMs: 20_000 })), 'nmcli-garbled')
+  script('kill -9 $$')
+  t.equal(await kind(nmcli(['general'], { timeoutMs: 5_000 })), 'refused')
+  const path = process.env.PATH
+  process.env.PATH = join(dir, 'nowhere')
+  t.equal(await kind(nmcli(['general'], { timeoutMs: 5_000 })), 'no-nmcli')
+  t.equal(await kind(nmcliWithBytes(['general', '%'], Buffer.from([255]), { timeoutMs: 5_000 })), 'no-nmcli')
+  t.equal(await kind(new Radio(never).scan('wlan0')), 'no-nmcli')
+  process.env.PATH = path
+})
+
+t.test('names: what is shown, what looks alike', async (t) => {
+  t.same(shown(hexOf('Café')), { ssid: 'Café' })
+  t.same(shown('1b5b33316d'), { ssid: '\ufffd[31m', ssidHex: '1b5b33316d' }, 'no escape sequence reaches a terminal')
+  t.same(shown(hexOf('\ufffd')).ssidHex, 'efbfbd')
+  const shop = lookOf(hexOf('Shop Guest'))
+  for (const name of ['shop-guest', 'Shop Guest ', 'ＳＨＯＰ　Guest', 'Shop\u200bGuest', 'SHOP_GUEST']) t.equal(lookOf(hexOf(name)), shop, name)
+  t.not(lookOf(hexOf('Shop Guest 5G')), shop)
+})

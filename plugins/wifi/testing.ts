@@ -1,0 +1,83 @@
+/** A shop for the tests: the real plugin, the real node-wifi, and the stand-in for nmcli first in PATH. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Json, JsonObject } from '../../daemon/contract/json.ts'
+import type { StartPlugin } from '../../daemon/contract/plugin.ts'
+import { PluginHarness } from '../../daemon/testing/plugin-harness.ts'
+import plugin from './plugin.ts'
+import { NmcliSimulator, type Scene } from './simulator.ts'
+
+interface Teardown {
+  teardown(run: () => unknown): void
+}
+
+export interface Shop {
+  nmcli: NmcliSimulator
+  harness: PluginHarness
+  /** Stops the plugin and starts it anew on the same store, as after a crash or an update. */
+  restart(config?: JsonObject): Promise<PluginHarness>
+  /** Waits for something of the stand-in's. */
+  until(done: () => boolean, what: string): Promise<void>
+  /** All that has left the plugin's hands, and all arguments that any nmcli was called with. */
+  everything(): string
+}
+
+export const OFFICE = { ssid: 'Shop Office', password: 'correct horse battery' }
+export const SPARE = { ssid: 'Spare 4G', password: 'spare-4g-router' }
+
+export function standIn(t: Teardown, change: (scene: Scene) => void = () => {}): NmcliSimulator {
+  const dir = mkdtempSync(join(tmpdir(), 'shopwire-nmcli-'))
+  const nmcli = new NmcliSimulator(dir, undefined, { associateMs: 20, dhcpMs: 10, autoconnectMs: 60 })
+  change(nmcli.scene)
+  nmcli.start()
+  const path = process.env.PATH
+  process.env.PATH = `${dir}:${path}`
+  t.teardown(() => {
+    process.env.PATH = path
+    nmcli.stop()
+    rmSync(dir, { recursive: true, force: true })
+  })
+  return nmcli
+}
+
+export async function shop(
+  t: Teardown,
+  config: JsonObject,
+  change: (scene: Scene) => void = () => {},
+  store: Map<string, Json> = new Map(),
+): Promise<Shop> {
+  const nmcli = standIn(t, change)
+  const harnesses: PluginHarness[] = []
+  const begin = async (settings: JsonObject, from: Map<string, Json>) => {
+    const harness = await PluginHarness.start({
+      start: plugin as unknown as StartPlugin,
+      manifestUrl: new URL('./', import.meta.url),
+      config: { pollSeconds: 1, graceSeconds: 0, ...settings },
+      store: from,
+    })
+    harnesses.push(harness)
+    return harness
+  }
+  const shop: Shop = {
+    nmcli,
+    harness: await begin(config, store),
+    async restart(other = config) {
+      await shop.harness.stop()
+      shop.harness = await begin(other, shop.harness.store)
+      return shop.harness
+    },
+    until: (done, what) => shop.harness.until(done, what),
+    everything: () =>
+      JSON.stringify([harnesses.map(({ events, states, logs, store }) => [events, states, logs, [...store]]), nmcli.calls]),
+  }
+  t.teardown(() => shop.harness.stop())
+  return shop
+}
+
+/** The network a radio is on. */
+export function on(nmcli: NmcliSimulator, radio = 'wlan0'): string | undefined {
+  const link = nmcli.scene.links[radio]
+  const point = link?.state === 100 ? nmcli.scene.points.find(({ bssid }) => bssid === link.bssid) : undefined
+  return point && Buffer.from(point.ssid, 'hex').toString('utf8')
+}
