@@ -67,7 +67,7 @@ export class Commands {
       case 'connect':
         return this.#connect(args as Named & { password?: string; hidden?: boolean; security?: NetworkConfig['security'] }, signal)
       case 'forget':
-        return this.#forget(args as Named)
+        return this.#forget(args as Named, signal)
       case 'prefer':
         return this.#prefer(args as { ssids: string[] })
       default:
@@ -174,7 +174,7 @@ export class Commands {
     return new Failure('device-fault', `${name} did not come up: ${WHY[reason] ?? reason}; ${where}`)
   }
 
-  async #forget(args: Named): Promise<Json> {
+  async #forget(args: Named, signal: AbortSignal): Promise<Json> {
     const { networks, uplink, now } = this.#parts
     const ssid = named(args)
     const known = networks.find(ssid)
@@ -184,7 +184,7 @@ export class Commands {
         'args-invalid',
         `network ${quoted(ssid)} is not known; known are ${networks.order.map(quoted).join(', ') || 'none'}`,
       )
-    if (uplink.busy) throw new Failure('queue-full', 'a network is being tried; try again later')
+    await uplink.idle(signal)
     if (uplink.state.active === ssid && uplink.state.working && !now().wired)
       throw new Failure('device-fault', `network ${quoted(ssid)} is the box's way out: connect to another one first`)
     try {

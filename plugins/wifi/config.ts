@@ -79,7 +79,7 @@ export function uplinkPolicy(config: WifiConfig): UplinkPolicy {
   return {
     tryMs: config.trialSeconds * 1_000,
     graceMs: config.graceSeconds * 1_000,
-    refusedMs: [5 * MINUTE, 15 * MINUTE, 60 * MINUTE, 360 * MINUTE],
+    refusedMs: [MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE, 360 * MINUTE],
     restMs: [5_000, 15_000, 30_000, MINUTE],
     proveMs: 5 * MINUTE,
   }

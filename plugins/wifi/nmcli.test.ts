@@ -41,9 +41,15 @@ t.test('captured lines come apart where their fields end', async (t) => {
   t.same([wlan0?.get('GENERAL.STATE'), wlan0?.get('GENERAL.CON-UUID'), eth0?.get('GENERAL.TYPE')], [['100 (connected)'], [], ['ethernet']])
   t.same(rows(CAPTURED.general), [['running', 'connected', 'full', 'missing', 'enabled']])
   fc.assert(
-    fc.property(fc.array(fc.string().filter((text) => !text.includes('\n')), { minLength: 2 }), (fields) => {
-      t.strictSame(rows(`${fields.map(escaped).join(':')}\n`), [fields])
-    }),
+    fc.property(
+      fc.array(
+        fc.string().filter((text) => !text.includes('\n')),
+        { minLength: 2 },
+      ),
+      (fields) => {
+        t.strictSame(rows(`${fields.map(escaped).join(':')}\n`), [fields])
+      },
+    ),
     { numRuns: 200 },
   )
 })
@@ -64,7 +70,11 @@ t.test('node-wifi reads the captured air wrongly where names hold colons; the na
     })
   })
   const { stdout } = await promisify(execFile)('nmcli', ['-t', '-f', 'ACTIVE,SSID,BSSID', 'device', 'wifi', 'list'])
-  t.same(rows(stdout), rows(CAPTURED.scan).map((row) => row.slice(0, 3)), 'the stand-in shows what nmcli showed')
+  t.same(
+    rows(stdout),
+    rows(CAPTURED.scan).map((row) => row.slice(0, 3)),
+    'the stand-in shows what nmcli showed',
+  )
   const heard = await new Radio(never).scan('wlan0')
   t.same(
     heard.map(({ ssid, channel, quality, security }) => [shown(ssid).ssid, shown(ssid).ssidHex, channel, quality, security]),
@@ -77,12 +87,33 @@ t.test('node-wifi reads the captured air wrongly where names hold colons; the na
       ['caf\ufffd\ufffd', '636166e91b', 149, 12, 'WPA1 WPA2 WPA3'],
     ],
   )
-  t.same(nm.calls.at(-2)?.slice(0, 3), ['--terse', '--fields', 'active,ssid,bssid,mode,chan,freq,signal,security,wpa-flags,rsn-flags'], 'as node-wifi asks')
+  t.same(
+    nm.calls.at(-2)?.slice(0, 3),
+    ['--terse', '--fields', 'active,ssid,bssid,mode,chan,freq,signal,security,wpa-flags,rsn-flags'],
+    'as node-wifi asks',
+  )
 })
 
 t.test('any name of 1 to 32 bytes reaches nmcli as it is: no option, no command, no other byte', async (t) => {
   const dir = scripted(t, `printf '%s\\0' "$@" >"$0.args"`)
-  const names = ['-a', '--ask', '-h', '--', "'; rm -rf /; '", '$(reboot)', '`id`', '%', '%s%n', 'a:b\\c', '"', ' ', 'emoji ☕', '店'.repeat(10), 'x'.repeat(32), 'line\nfeed\n']
+  const names = [
+    '-a',
+    '--ask',
+    '-h',
+    '--',
+    "'; rm -rf /; '",
+    '$(reboot)',
+    '`id`',
+    '%',
+    '%s%n',
+    'a:b\\c',
+    '"',
+    ' ',
+    'emoji ☕',
+    '店'.repeat(10),
+    'x'.repeat(32),
+    'line\nfeed\n',
+  ]
   const given = async (bytes: Buffer) => {
     const text = bytes.toString('utf8')
     const exact = Buffer.from(text, 'utf8').equals(bytes)
@@ -103,7 +134,10 @@ t.test('a password goes through a file that has no name, whatever is in it', asy
   t.equal(file, passwdFile(password))
   const value = file.trim().replace('802-11-wireless-security.psk:', '')
   t.match(value, /^(\\[0-7]{3})+$/, 'nothing in it that nmcli strips or reads otherwise')
-  t.equal(value.replace(/\\(\d{3})/g, (_all, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))), password)
+  t.equal(
+    value.replace(/\\(\d{3})/g, (_all, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))),
+    password,
+  )
   t.match(readFileSync(join(dir, 'nmcli.link'), 'utf8'), /\(deleted\)/)
   t.notMatch(readFileSync(join(dir, 'nmcli.args'), 'utf8'), /spaces/)
 })
@@ -138,6 +172,7 @@ t.test('names: what is shown, what looks alike', async (t) => {
   t.same(shown('1b5b33316d'), { ssid: '\ufffd[31m', ssidHex: '1b5b33316d' }, 'no escape sequence reaches a terminal')
   t.same(shown(hexOf('\ufffd')).ssidHex, 'efbfbd')
   const shop = lookOf(hexOf('Shop Guest'))
-  for (const name of ['shop-guest', 'Shop Guest ', 'ＳＨＯＰ　Guest', 'Shop\u200bGuest', 'SHOP_GUEST']) t.equal(lookOf(hexOf(name)), shop, name)
+  for (const name of ['shop-guest', 'Shop Guest ', 'ＳＨＯＰ　Guest', 'Shop\u200bGuest', 'SHOP_GUEST'])
+    t.equal(lookOf(hexOf(name)), shop, name)
   t.not(lookOf(hexOf('Shop Guest 5G')), shop)
 })

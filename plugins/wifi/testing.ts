@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
-import type { StartPlugin } from '../../daemon/contract/plugin.ts'
+import type { Clock, MonoMs, StartPlugin, WallMs } from '../../daemon/contract/plugin.ts'
 import { PluginHarness } from '../../daemon/testing/plugin-harness.ts'
 import plugin from './plugin.ts'
 import { NmcliSimulator, type Scene } from './simulator.ts'
@@ -26,7 +26,28 @@ export interface Shop {
 export const OFFICE = { ssid: 'Shop Office', password: 'correct horse battery' }
 export const SPARE = { ssid: 'Spare 4G', password: 'spare-4g-router' }
 
-export function standIn(t: Teardown, change: (scene: Scene) => void = () => {}): NmcliSimulator {
+/** A clock on which minutes are seconds: `times` faster than the wall's. */
+export function hurried(times: number): Clock {
+  const timer = (ms: number, run: () => void) => {
+    const handle = setTimeout(run, ms / times)
+    return () => clearTimeout(handle)
+  }
+  return {
+    wall: () => Date.now() as WallMs,
+    mono: () => (performance.now() * times) as MonoMs,
+    timer,
+    sleep: (ms, signal) =>
+      new Promise((resolve, reject) => {
+        const cancel = timer(ms, resolve)
+        signal?.addEventListener('abort', () => {
+          cancel()
+          reject(signal.reason as Error)
+        })
+      }),
+  }
+}
+
+export function standIn(t: Teardown, change: (scene: Scene) => unknown = () => {}): NmcliSimulator {
   const dir = mkdtempSync(join(tmpdir(), 'shopwire-nmcli-'))
   const nmcli = new NmcliSimulator(dir, undefined, { associateMs: 20, dhcpMs: 10, autoconnectMs: 60 })
   change(nmcli.scene)
@@ -41,12 +62,7 @@ export function standIn(t: Teardown, change: (scene: Scene) => void = () => {}):
   return nmcli
 }
 
-export async function shop(
-  t: Teardown,
-  config: JsonObject,
-  change: (scene: Scene) => void = () => {},
-  store: Map<string, Json> = new Map(),
-): Promise<Shop> {
+export async function shop(t: Teardown, config: JsonObject, change: (scene: Scene) => unknown = () => {}, clock?: Clock): Promise<Shop> {
   const nmcli = standIn(t, change)
   const harnesses: PluginHarness[] = []
   const begin = async (settings: JsonObject, from: Map<string, Json>) => {
@@ -55,21 +71,21 @@ export async function shop(
       manifestUrl: new URL('./', import.meta.url),
       config: { pollSeconds: 1, graceSeconds: 0, ...settings },
       store: from,
+      ...(clock ? { clock } : {}),
     })
     harnesses.push(harness)
     return harness
   }
   const shop: Shop = {
     nmcli,
-    harness: await begin(config, store),
+    harness: await begin(config, new Map()),
     async restart(other = config) {
       await shop.harness.stop()
       shop.harness = await begin(other, shop.harness.store)
       return shop.harness
     },
     until: (done, what) => shop.harness.until(done, what),
-    everything: () =>
-      JSON.stringify([harnesses.map(({ events, states, logs, store }) => [events, states, logs, [...store]]), nmcli.calls]),
+    everything: () => JSON.stringify([harnesses.map(({ events, states, logs, store }) => [events, states, logs, [...store]]), nmcli.calls]),
   }
   t.teardown(() => shop.harness.stop())
   return shop
@@ -80,4 +96,11 @@ export function on(nmcli: NmcliSimulator, radio = 'wlan0'): string | undefined {
   const link = nmcli.scene.links[radio]
   const point = link?.state === 100 ? nmcli.scene.points.find(({ bssid }) => bssid === link.bssid) : undefined
   return point && Buffer.from(point.ssid, 'hex').toString('utf8')
+}
+
+export const WRONG = 'not the password'
+
+/** Secrets appear nowhere: not in events, states, logs or the store, not in any program's arguments. */
+export function secretsStayed(t: { notMatch(text: string, what: string): unknown }, all: string): void {
+  for (const secret of [OFFICE.password, SPARE.password, WRONG]) t.notMatch(all, secret)
 }

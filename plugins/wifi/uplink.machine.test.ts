@@ -1,13 +1,21 @@
 /** The box must never lock itself out: every schedule of faults, restarts and power cuts, with the real machine and a simulated NetworkManager. */
 import fc from 'fast-check'
 import t from 'tap'
-import { type Durable, newUplink, type UplinkEffect, type UplinkEvent, type UplinkPolicy, type UplinkState, uplinkMachine } from './uplink.machine.ts'
+import {
+  type Durable,
+  newUplink,
+  type UplinkEffect,
+  type UplinkEvent,
+  type UplinkPolicy,
+  type UplinkState,
+  uplinkMachine,
+} from './uplink.machine.ts'
 
 const MINUTE = 60_000
 const POLICY: UplinkPolicy = {
   tryMs: MINUTE,
   graceMs: 20_000,
-  refusedMs: [5 * MINUTE, 15 * MINUTE, 60 * MINUTE],
+  refusedMs: [MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE],
   restMs: [5_000, 15_000, 30_000, MINUTE],
   proveMs: 5 * MINUTE,
 }
@@ -140,7 +148,8 @@ class Box {
         return
       }
       case 'try':
-        return this.#try(effect.network, effect.mode)
+        this.#try(effect.network, effect.mode)
+        return
       case 'keep':
         this.kept.add(effect.network)
         return
@@ -310,7 +319,11 @@ t.test('a power cut in the middle of a trial: back to the last that worked, what
   const { seen, send } = steps({ good: 'office', trial: { network: 'new', back: 'office' } }, ['new', 'office'])
   t.match(seen('new', 1_000), [{ kind: 'try', network: 'office', mode: 'return' }])
   const effects = send({ kind: 'tried', network: 'office', up: true, reason: '', now: 9_000 })
-  t.match(effects, [{ kind: 'drop', network: 'new' }, { kind: 'settled', network: 'new', up: false, reason: 'interrupted', back: 'office' }, { kind: 'save' }])
+  t.match(effects, [
+    { kind: 'drop', network: 'new' },
+    { kind: 'settled', network: 'new', up: false, reason: 'interrupted', back: 'office' },
+    { kind: 'save' },
+  ])
   t.same(
     seen('office', 15_000, { reach: ['new', 'office'] }).filter(({ kind }) => kind === 'save'),
     [],
@@ -343,7 +356,9 @@ t.test('a preferred network at the edge of its reach does not make the box swing
 t.test('another password for the network in use: tried, and back to the one that works', async (t) => {
   const { seen, send } = steps({ good: 'office' }, ['office'])
   seen('office', 0)
-  t.match(send({ kind: 'asked', network: 'office', wired: false, now: 1_000 }), [{ kind: 'save', durable: { trial: { network: 'office', back: 'office' } } }])
+  t.match(send({ kind: 'asked', network: 'office', wired: false, now: 1_000 }), [
+    { kind: 'save', durable: { trial: { network: 'office', back: 'office' } } },
+  ])
   t.match(send({ kind: 'saved' }), [{ kind: 'try', network: 'office', mode: 'trial' }])
   t.match(send({ kind: 'tried', network: 'office', up: false, reason: 'wrong-password', now: 4_000 }), [
     { kind: 'try', network: 'office', mode: 'return' },

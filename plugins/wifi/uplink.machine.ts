@@ -13,7 +13,10 @@ export interface UplinkPolicy {
   tryMs: number
   /** How long NetworkManager is left to reconnect by itself, ms. */
   graceMs: number
-  /** After its first, second, … refusal a network is not tried for this long unless nothing else works, ms; the last repeats. */
+  /**
+   * After its first, second, … failure a network is not tried for this long unless nothing else works, ms; the last repeats. A failed
+   * trial, which has cost the uplink, begins with the second.
+   */
   refusedMs: readonly number[]
   /** Rest after the first, second, … round in which no network came up, ms; the last repeats. */
   restMs: readonly number[]
@@ -230,13 +233,14 @@ function tried(state: UplinkState, { network, up, reason, now }: UplinkEvent & {
   if (up) return cameUp(state, task, now)
   if (task.mode === 'return') return finish(state, undefined)
   const news = !state.refused.has(network)
-  refuse(state, network, reason, now)
+  // One that is tried only because nothing works may just be away: it is welcome again soon after it is heard again.
+  refuse(state, network, reason, now, task.mode === 'rescue' ? 0 : 1)
   if (task.mode === 'rescue') {
     state.task = undefined
     state.working = false
     // Said once, not each round.
     const settled: UplinkEffect[] = news ? [{ kind: 'settled', network, up: false, reason, asked: false }] : []
-    return [{ kind: 'drop', network }, ...settled, ...rested(state, now)]
+    return [...settled, ...rested(state, now)]
   }
   const back = state.durable.trial?.back
   const failed = { network, reason, asked: task.asked }
@@ -314,10 +318,10 @@ function forgotten(state: UplinkState, network: Network): readonly UplinkEffect[
   return [save(state, false)]
 }
 
-function refuse(state: UplinkState, network: Network, reason: string, now: number): void {
+function refuse(state: UplinkState, network: Network, reason: string, now: number, least = 1): void {
   const { refusedMs } = state.policy
   // A wrong password does not mend itself; a weak signal can look like one, so it is not for ever.
-  const times = reason === 'wrong-password' ? refusedMs.length : (state.refused.get(network)?.times ?? 0)
+  const times = reason === 'wrong-password' ? refusedMs.length : Math.max(least, state.refused.get(network)?.times ?? 0)
   state.refused.set(network, { times: times + 1, until: now + at(refusedMs, times), reason })
 }
 

@@ -47,6 +47,8 @@ export class Uplink {
   #whenIdle: (() => void)[] = []
   #stored = true
   #denied = false
+  /** Why a profile could last not be brought in order, said once. */
+  #cause = ''
 
   constructor(
     context: PluginContext<WifiConfig>,
@@ -213,12 +215,12 @@ export class Uplink {
   async #quietly(what: string, work: () => Promise<void>): Promise<void> {
     try {
       await work()
+      this.#cause = ''
     } catch (error) {
-      if (this.#context.signal.aborted) return
-      this.#context.log.warn(
-        { what, detail: error instanceof NmcliFault ? error.kind : 'failed' },
-        'a network profile could not be brought in order',
-      )
+      const cause = error instanceof NmcliFault ? error.kind : 'failed'
+      if (this.#context.signal.aborted || this.#cause === cause) return
+      this.#cause = cause
+      this.#context.log.warn({ what, cause }, 'a network profile could not be brought in order')
     }
   }
 }

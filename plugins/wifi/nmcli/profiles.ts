@@ -41,6 +41,8 @@ export class Profiles {
   #entries: Record<SsidHex, Entry> = {}
   /** Networks whose stored password was refused: the configured one is given next. */
   readonly #stale = new Set<SsidHex>()
+  /** What profiles on trial were made of: one that has failed serves again, without a write to the card. */
+  readonly #made = new Map<string, string>()
 
   constructor(store: KeyValue, signal: AbortSignal) {
     this.#store = store
@@ -56,11 +58,15 @@ export class Profiles {
     const entry = this.#entries[access.ssid] ?? {}
     const elsewhere = entry.ours === true && entry.iface !== iface
     if (entry.proven !== undefined && !elsewhere && !(await this.#outdated(entry.proven, access))) return entry.proven
-    if (entry.candidate !== undefined) await this.#delete(entry.candidate)
+    if (entry.candidate !== undefined) {
+      if (this.#made.get(entry.candidate) === keyOf(access, iface)) return entry.candidate
+      await this.#delete(entry.candidate)
+    }
     // Known before it exists, so that a crash in between leaves nothing behind that nobody knows of.
     const uuid = randomUUID()
     await this.#put(access.ssid, { ...entry, candidate: uuid })
     await this.#add(uuid, access, iface)
+    this.#made.set(uuid, keyOf(access, iface))
     return uuid
   }
 
@@ -170,6 +176,7 @@ export class Profiles {
   }
 
   async #delete(uuid: string): Promise<void> {
+    this.#made.delete(uuid)
     try {
       await nmcli(['connection', 'delete', 'uuid', uuid], { timeoutMs: CALL_MS, signal: this.#signal })
     } catch (error) {
@@ -187,6 +194,11 @@ export class Profiles {
 /** NetworkManager takes the higher one first; profiles of others have 0. */
 export function priorityOf(index: number): number {
   return Math.max(1, 100 - index)
+}
+
+/** In memory only: it holds the password. */
+function keyOf(access: Access, iface: string): string {
+  return JSON.stringify([access, iface])
 }
 
 /** A name that needs no quoting whatever the SSID is. */

@@ -57,7 +57,7 @@ export type ImpostorEffect =
   | { kind: 'confirm'; ms: number }
 
 /** A hostile neighbour can make up addresses for ever. */
-const MOST_SUSPECTS = 256
+const MOST_SUSPECTS = 64
 
 export function newImpostors(policy: ImpostorPolicy): ImpostorState {
   return { policy, suspects: new Map() }
@@ -118,8 +118,9 @@ function imitates(point: Sighting, shops: readonly ShopNetwork[], all: readonly 
   }
   const known = (bssid: string) => same.bssids.some((one) => bssid.startsWith(one))
   if (!known(point.bssid)) return 'unknown-bssid'
-  const others = all.filter(({ ssid, bssid }) => ssid === same.ssid && known(bssid)).map(({ security }) => strength(security))
-  const least = same.security === undefined ? Math.max(...others) : LEAST[same.security]
+  // Not told what to expect: WPA2 beside WPA3 is usual, an open one beside a protected one is not.
+  const protectedToo = all.some(({ ssid, bssid, security }) => ssid === same.ssid && known(bssid) && strength(security) >= LEAST.wpa)
+  const least = same.security === undefined ? (protectedToo ? LEAST.wpa : LEAST.open) : LEAST[same.security]
   return strength(point.security) < least ? 'weaker-security' : undefined
 }
 

@@ -1,0 +1,130 @@
+/** The box never locks itself out: real plugin, real processes, the stand-in for nmcli. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { hex, type Scene } from './simulator.ts'
+import { hurried, OFFICE, on, SPARE, secretsStayed, shop, WRONG } from './testing.ts'
+
+t.test('HQ sends a better network with a wrong password: the shop is back on its old one, and HQ is told why', async (t) => {
+  const { nmcli, harness, everything, until } = await shop(t, { networks: [OFFICE] })
+  await until(() => harness.state('-')?.state === 'online', 'online')
+  await harness.configure({ pollSeconds: 1, graceSeconds: 0, networks: [{ ...SPARE, password: WRONG, priority: 5 }, OFFICE] })
+  await until(() => harness.events.some(({ event }) => event === 'network-failed'), 'the failure')
+  t.same(harness.events.find(({ event }) => event === 'network-failed')?.data, {
+    ssid: 'Spare 4G',
+    reason: 'wrong-password',
+    back: 'Shop Office',
+  })
+  t.equal(on(nmcli), 'Shop Office')
+  await until(() => harness.state('-')?.state === 'online', 'online again')
+  t.match(nmcli.scene.profiles, [{ ssid: hex('Shop Office') }], 'nothing of the trial is left')
+  const tries = nmcli.calls.filter((call) => call.includes('up')).length
+  await harness.configure({ pollSeconds: 1, graceSeconds: 0, networks: [{ ...SPARE, priority: 5 }, OFFICE] })
+  await until(() => on(nmcli) === 'Spare 4G', 'the right password')
+  t.equal(nmcli.calls.filter((call) => call.includes('up')).length, tries + 1, 'the wrong one was not tried again meanwhile')
+  secretsStayed(t, everything())
+})
+
+t.test('a network that gives no address: back within the time, whatever NetworkManager still waits for', async (t) => {
+  const { nmcli, harness } = await shop(t, { networks: [OFFICE], trialSeconds: 2 }, (scene) => {
+    Object.assign(scene.points[1] ?? {}, { noDhcp: true })
+  })
+  await harness.until(() => harness.state('-')?.state === 'online', 'online')
+  const failed = harness.command('-', 'connect', { ssid: 'Shop Guest' })
+  await t.rejects(failed, { code: 'device-fault', message: /"Shop Guest" did not come up: .* in time; back on "Shop Office"/ })
+  t.equal(on(nmcli), 'Shop Office')
+})
+
+t.test('a network that leads nowhere does not pass where HQ must answer through it', async (t) => {
+  const hq = createServer((socket) => socket.destroy())
+  await new Promise<void>((listening) => hq.listen(0, '127.0.0.1', listening))
+  t.teardown(() => hq.close())
+  const verify = `tcp://127.0.0.1:${(hq.address() as AddressInfo).port}`
+  const { nmcli, harness } = await shop(t, { networks: [OFFICE], trialSeconds: 2, verify }, (scene) => {
+    // Stand-in addresses are this machine's own, so that a connection from them is a real one; 192.168.1.50 is not.
+    for (const point of scene.points) if (point.ssid === hex('Spare 4G')) point.address = '127.0.0.1/8'
+  })
+  await harness.until(() => harness.state('-')?.state === 'online', 'the first network needs an address only')
+  await t.rejects(harness.command('-', 'connect', { ssid: 'Shop Guest' }), { message: /verify.*back on "Shop Office"/ })
+  t.match(await harness.command('-', 'connect', SPARE), { connected: true })
+  t.equal(on(nmcli), 'Spare 4G')
+})
+
+t.test('the plugin is killed in the middle of a trial: the next one goes back to what worked', async (t) => {
+  const { nmcli, harness, restart, until } = await shop(t, { networks: [OFFICE] }, (scene) => {
+    Object.assign(scene.points[1] ?? {}, { noDhcp: true })
+  })
+  await until(() => harness.state('-')?.state === 'online', 'online')
+  harness.command('-', 'connect', { ssid: 'Shop Guest' }).catch(() => {})
+  await until(() => nmcli.scene.links.wlan0?.state === 70, 'the trial is under way')
+  t.match(harness.store.get('uplink'), { trial: { network: hex('Shop Guest'), back: hex('Shop Office') } }, 'on disk before it began')
+  const again = await restart()
+  await again.until(() => on(nmcli) === 'Shop Office' && again.state('-')?.state === 'online', 'back')
+  t.match(again.events[0], { event: 'network-failed', data: { ssid: 'Shop Guest', reason: 'interrupted', back: 'Shop Office' } })
+  await again.until(() => nmcli.scene.profiles.length === 1, 'the profile on trial is gone')
+})
+
+t.test('a power cut in the middle of a trial: the box boots into what worked before this plugin even runs', async (t) => {
+  const { nmcli, harness, until } = await shop(t, { networks: [OFFICE] }, (scene) => {
+    Object.assign(scene.points[1] ?? {}, { noDhcp: true })
+  })
+  await until(() => harness.state('-')?.state === 'online', 'online')
+  harness.command('-', 'connect', { ssid: 'Shop Guest' }).catch(() => {})
+  await until(() => nmcli.scene.links.wlan0?.state === 70, 'the trial is under way')
+  await harness.stop()
+  nmcli.manager.reboot()
+  await until(() => on(nmcli) === 'Shop Office', 'NetworkManager has connected by itself')
+})
+
+t.test('the access point of the office goes: the spare one takes over; it comes back: so does the box', async (t) => {
+  let office: Scene['points'] = []
+  const { nmcli, harness, until } = await shop(
+    t,
+    { networks: [{ ...OFFICE, priority: 9 }, SPARE], pollSeconds: 15, graceSeconds: 20 },
+    () => {},
+    hurried(30),
+  )
+  await until(() => harness.state('-')?.state === 'online', 'online')
+  nmcli.change((scene) => {
+    office = scene.points.splice(0, 1)
+  })
+  await until(() => on(nmcli) === 'Spare 4G' && harness.state('-')?.state === 'online', 'the spare one')
+  // A minute later, on the clock of this test.
+  nmcli.change((scene) => scene.points.push(...office))
+  await until(() => on(nmcli) === 'Shop Office', 'the office again')
+  await until(() => harness.events.filter(({ event }) => event === 'uplink').length >= 3, 'all told')
+  t.same(
+    harness.events.filter(({ event }) => event === 'uplink').map(({ data }) => data.ssid),
+    ['Shop Office', 'Spare 4G', 'Shop Office'],
+  )
+})
+
+t.test('the office changes its password: the config of the new one finds the way in', async (t) => {
+  const { nmcli, harness, until, everything } = await shop(t, { networks: [OFFICE] })
+  await until(() => harness.state('-')?.state === 'online', 'online')
+  await harness.configure({ pollSeconds: 1, graceSeconds: 0, networks: [{ ...OFFICE, password: SPARE.password }] })
+  t.equal(on(nmcli), 'Shop Office', 'what works is left alone')
+  nmcli.change((scene) => {
+    Object.assign(scene.points[0] ?? {}, { password: SPARE.password })
+    scene.links = {}
+  })
+  await until(() => on(nmcli) === 'Shop Office', 'in again')
+  await until(() => nmcli.scene.profiles.length === 1, 'the old profile is gone')
+  t.equal(nmcli.scene.profiles[0]?.psk, SPARE.password)
+  secretsStayed(t, everything())
+})
+
+t.test('a password file that is not there, and then is', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'shopwire-wifi-'))
+  t.teardown(() => rmSync(dir, { recursive: true }))
+  const passwordFile = join(dir, 'office')
+  const { nmcli, harness, everything } = await shop(t, { networks: [{ ssid: OFFICE.ssid, passwordFile }] })
+  await harness.until(() => harness.events.length === 1, 'the failure is told')
+  t.match(harness.events[0], { event: 'network-failed', data: { ssid: 'Shop Office', reason: 'secret-unreadable' } })
+  writeFileSync(passwordFile, `${OFFICE.password}\n`)
+  await harness.configure({ pollSeconds: 1, graceSeconds: 0, networks: [{ ssid: OFFICE.ssid, passwordFile, priority: 1 }] })
+  await harness.until(() => on(nmcli) === 'Shop Office', 'online')
+  secretsStayed(t, everything())
+})
