@@ -1,7 +1,7 @@
 /** The real plugin and the real node-wifi against the stand-in for nmcli: what a shop asks of its radio. */
 import t from 'tap'
 import { hex } from './simulator.ts'
-import { OFFICE, on, SPARE, secretsStayed, shop, WRONG } from './testing.ts'
+import { hurried, OFFICE, on, SPARE, secretsStayed, shop, WRONG } from './testing.ts'
 
 t.test('the network of the config comes up, and its password is seen nowhere', async (t) => {
   const { nmcli, harness, everything } = await shop(t, { networks: [OFFICE] })
@@ -28,6 +28,23 @@ t.test('the network of the config comes up, and its password is seen nowhere', a
     networks: [{ active: true, proven: true, from: 'config' }],
   })
   secretsStayed(t, everything())
+})
+
+t.test('a quiet night: looks that see nothing new write nothing, neither here nor at NetworkManager', async (t) => {
+  const { nmcli, harness } = await shop(t, { networks: [OFFICE, SPARE] }, () => {}, hurried(60))
+  await harness.until(() => harness.state('-')?.state === 'online' && harness.events.length === 1, 'online')
+  const looks = () => nmcli.calls.filter((call) => call.includes('show')).length
+  const settled = looks() + 2
+  await harness.until(() => looks() >= settled, 'all in order')
+  const puts = JSON.stringify([...harness.store])
+  const calls = nmcli.calls.length
+  await harness.until(() => looks() >= settled + 5, 'looks')
+  t.equal(JSON.stringify([...harness.store]), puts)
+  t.same(
+    nmcli.calls.slice(calls).filter((call) => call.includes('connection')),
+    [],
+  )
+  t.same([harness.events.length, harness.states.length], [1, 2], 'connecting, online, and one event')
 })
 
 t.test('connect, prefer, forget', async (t) => {

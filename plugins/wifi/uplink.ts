@@ -2,7 +2,7 @@
 import { Failure } from '../../daemon/contract/errors.ts'
 import type { Json } from '../../daemon/contract/json.ts'
 import type { PluginContext } from '../../daemon/contract/plugin.ts'
-import { passwordOf, uplinkPolicy, type WifiConfig } from './config.ts'
+import { isPassword, passwordOf, uplinkPolicy, type WifiConfig } from './config.ts'
 import { accessOf, type Networks } from './networks.ts'
 import { NmcliFault } from './nmcli/fault.ts'
 import { Profiles, priorityOf } from './nmcli/profiles.ts'
@@ -204,11 +204,14 @@ export class Uplink {
 
   #password(network: SsidHex): string | undefined {
     const known = this.#networks.find(network)
+    let password: string | undefined
     try {
-      return known && passwordOf(known)
+      password = known && passwordOf(known)
     } catch {
       throw new Failure('secret-unreadable', `the passwordFile of network ${quoted(network)} cannot be read`)
     }
+    if (password === undefined || isPassword(password)) return password
+    throw new Failure('secret-unreadable', `the passwordFile of network ${quoted(network)} holds no WPA password`)
   }
 
   /** What follows a decision that stands; it is made good at the next occasion. */

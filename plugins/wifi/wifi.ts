@@ -128,14 +128,17 @@ export class Wifi implements RunningPlugin {
       const radio = this.#choose(all)
       if (!radio || radio.state <= UNAVAILABLE) {
         this.#lost()
+        this.#uplink.use(undefined)
         const why = await whyNoRadio(radio, signal)
         return this.#condition.trouble(why, pollMs)
       }
-      this.#use(radio.name)
+      this.#iface = radio.name
+      this.#uplink.use(radio.name)
       this.#wired = hasOtherUplink(all)
       return await this.#see(radio, pollMs)
     } catch (error) {
       if (signal.aborted) return pollMs
+      // The radio is still where it was, for all that is known: a trial under way goes on.
       this.#lost()
       return this.#condition.trouble(error instanceof NmcliFault ? error.kind : 'refused', pollMs)
     }
@@ -174,13 +177,8 @@ export class Wifi implements RunningPlugin {
     )
   }
 
-  #use(iface: string | undefined): void {
-    this.#iface = iface
-    this.#uplink.use(iface)
-  }
-
   #lost(): void {
-    this.#use(undefined)
+    this.#iface = undefined
     this.#point = undefined
     readingMachine.step(this.#reading, { kind: 'gone' })
   }

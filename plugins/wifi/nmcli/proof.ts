@@ -7,7 +7,7 @@ import { CONNECTED, type Device, devices } from './devices.ts'
 /** `address`, `gateway` or `tcp://host:port`. */
 export type Verify = string
 
-const AGAIN_MS = 500
+const AGAIN_MS = 1_000
 const CONNECT_MS = 3_000
 /** Any port will do: a refusal is an answer, too. */
 const GATEWAY_PORT = 53

@@ -14,6 +14,7 @@ import { type Survey, survey } from './survey.ts'
 const BUSY_MS = 30_000
 /** A timer may not be longer than 24.8 days, and the box's clock may be set in between. */
 const RECKON_MS = 3_600_000
+const EARLY_MS = 30_000
 
 export interface RadioInUse {
   /** Undefined: there is none that works. */
@@ -110,14 +111,16 @@ export class SiteWatch {
     this.#planSurvey()
   }
 
-  #planSurvey(): void {
+  /** `pastMs`: not one that is due within this time, since a timer may fire a little early. */
+  #planSurvey(pastMs = 0): void {
     const { clock } = this.#context
-    const ms = untilNext(this.#config.survey, new Date(clock.wall()))
-    if (ms === undefined) return
+    const next = untilNext(this.#config.survey, new Date(clock.wall() + pastMs))
+    if (next === undefined) return
+    const ms = next + pastMs
     const wait = Math.min(ms, RECKON_MS)
     this.#cancelSurvey = clock.timer(wait, () => {
       if (wait === ms) void this.#surveyNow()
-      this.#planSurvey()
+      this.#planSurvey(wait === ms ? EARLY_MS : 0)
     })
   }
 
