@@ -6,7 +6,7 @@ import { type ImpostorPolicy, impostorMachine, newImpostors, type ShopNetwork, t
 import { untilNext } from './site/schedule.ts'
 import { type Heard, survey } from './site/survey.ts'
 import { hexOf, lookOf } from './ssid.ts'
-import { OFFICE, shop } from './testing.ts'
+import { hurried, OFFICE, shop } from './testing.ts'
 
 const heard = (channel: number, signal: number, bssid = `aa:aa:aa:00:00:${String(channel).padStart(2, '0')}`): Heard => ({
   ssid: hexOf('x'),
@@ -177,4 +177,19 @@ t.test('the real plugin hears an impostor, and makes a survey', async (t) => {
   const { accessPoints } = (await harness.command('-', 'scan')) as { accessPoints: { ssid: string; signal: number }[] }
   t.match(accessPoints[0], { ssid: 'Shop Guest', bssid: '66:66:66:00:00:01', signal: -60 })
   t.equal(harness.events.filter(({ event }) => event === 'impostor').length, 1, 'once')
+})
+
+t.test('half past three at night: the survey goes to HQ, once', async (t) => {
+  const clock = hurried(20)
+  const night = new Date(2026, 10, 25, 3, 29, 50).getTime() - clock.mono()
+  const { harness } = await shop(t, { networks: [OFFICE], survey: { schedule: 'daily', at: '03:30' } }, () => {}, {
+    ...clock,
+    wall: () => (night + clock.mono()) as ReturnType<typeof clock.wall>,
+  })
+  const surveys = () => harness.events.filter(({ event }) => event === 'survey')
+  await harness.until(() => surveys().length === 1, 'the survey')
+  t.match(surveys()[0]?.data, { accessPoints: 8, networks: 7, suggestion: { '2.4': 11, '5': 36 } })
+  const after = clock.mono() + 60_000
+  await harness.until(() => clock.mono() > after, 'a while')
+  t.equal(surveys().length, 1)
 })

@@ -15,6 +15,7 @@ const BUSY_MS = 30_000
 /** A timer may not be longer than 24.8 days, and the box's clock may be set in between. */
 const RECKON_MS = 3_600_000
 const EARLY_MS = 30_000
+const AGAIN_MS = 60_000
 
 export interface RadioInUse {
   /** Undefined: there is none that works. */
@@ -33,6 +34,7 @@ export class SiteWatch {
   #cancelWatch = (): void => {}
   #cancelConfirm = (): void => {}
   #cancelSurvey = (): void => {}
+  #cancelAgain = (): void => {}
   #scanning: Promise<AccessPoint[]> | undefined
 
   constructor(context: PluginContext<WifiConfig>, radio: Radio, use: RadioInUse) {
@@ -58,6 +60,7 @@ export class SiteWatch {
     this.#cancelWatch()
     this.#cancelConfirm()
     this.#cancelSurvey()
+    this.#cancelAgain()
   }
 
   /** All in reach, the loudest first. One scan at a time: whoever asks meanwhile gets the same. Rejects with a `NmcliFault`. */
@@ -136,7 +139,12 @@ export class SiteWatch {
     if (!this.#use.busy()) this.scan().catch(() => {})
   }
 
-  async #surveyNow(): Promise<void> {
+  /** While the radio is away or busy it waits, some ten minutes at most. */
+  async #surveyNow(again = 10): Promise<void> {
+    if (again > 0 && (this.#use.busy() || this.#use.iface() === undefined)) {
+      this.#cancelAgain = this.#context.clock.timer(AGAIN_MS, () => void this.#surveyNow(again - 1))
+      return
+    }
     try {
       const data = (await this.survey()) as unknown as JsonObject
       await this.#context.emit({ device: '-', event: 'survey', data })
