@@ -29,12 +29,41 @@ const nativeAddons = (bundleDir: string): Plugin => ({
       natives.set(owner.name, findNative(owner.dir))
       return { path: nativeFile(owner.name), namespace: 'native-addon' }
     })
-    pluginBuild.onLoad({ filter: /.*/, namespace: 'native-addon' }, ({ path }) => {
-      const from = relative(bundleDir, join(staging, 'native', target, path))
-      return {
-        contents: `module.exports = () => require(require('node:path').join(__dirname, ${JSON.stringify(from.replaceAll(sep, '/'))}))`,
-        loader: 'js',
-      }
+    // Some addons are required by their path. The compiled file is the one that fits the target.
+    pluginBuild.onResolve({ filter: /\.node$/ }, ({ importer }) => {
+      const owner = packageOf(importer)
+      natives.set(owner.name, findNative(owner.dir))
+      return { path: nativeFile(owner.name), namespace: 'native-file' }
+    })
+    pluginBuild.onLoad({ filter: /.*/, namespace: 'native-file' }, ({ path }) => ({
+      contents: `module.exports = ${requireNative(bundleDir, path)}`,
+      loader: 'js',
+    }))
+    pluginBuild.onLoad({ filter: /.*/, namespace: 'native-addon' }, ({ path }) => ({
+      contents: `module.exports = () => ${requireNative(bundleDir, path)}`,
+      loader: 'js',
+    }))
+  },
+})
+
+function requireNative(bundleDir: string, file: string): string {
+  const from = relative(bundleDir, join(staging, 'native', target, file)).replaceAll(sep, '/')
+  return `require(require('node:path').join(__dirname, ${JSON.stringify(from)}))`
+}
+
+/**
+ * `plugins/NAME/replaces/PACKAGE.cjs` stands in for PACKAGE wherever a dependency of that plugin requires it: the lowest seam of
+ * a library that opens its hardware by itself. The plugin's own code still gets the package.
+ */
+const replacedPackages = (folder: string): Plugin => ({
+  name: 'replaced-packages',
+  setup(pluginBuild) {
+    if (!existsSync(folder)) return
+    const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.cjs'))
+    const replaced = new Map(files.map((file) => [file.slice(0, -'.cjs'.length).replaceAll(sep, '/'), join(folder, file)]))
+    pluginBuild.onResolve({ filter: /^[@a-z]/ }, ({ path, importer }) => {
+      const stand = importer.startsWith(join(root, 'plugins')) ? undefined : replaced.get(path)
+      return stand === undefined ? undefined : { path: stand }
     })
   },
 })
@@ -74,8 +103,8 @@ async function bundle(entry: string, outfile: string, extra: BuildOptions = {}):
     keepNames: false,
     legalComments: 'none',
     logLevel: 'warning',
-    define: { 'process.env.SHOPWIRE_VERSION': JSON.stringify(version) },
-    plugins: [nativeAddons(dirname(join(staging, outfile)))],
+    define: { 'process.env.SHOPWIRE_VERSION': JSON.stringify(version), 'import.meta.url': 'undefined' },
+    plugins: [nativeAddons(dirname(join(staging, outfile))), replacedPackages(join(root, dirname(entry), 'replaces'))],
     ...extra,
   })
 }

@@ -1,0 +1,276 @@
+/** The plugin's one instance: a radio, what it hears, what it sends, and the events and commands of both. */
+import { randomBytes } from 'node:crypto'
+import type { Command } from '../../daemon/contract/command.ts'
+import { Failure } from '../../daemon/contract/errors.ts'
+import type { Json, JsonObject } from '../../daemon/contract/json.ts'
+import type { DeviceState, MonoMs, PluginContext, RunningPlugin } from '../../daemon/contract/plugin.ts'
+import { linkFor } from './adapter/link.ts'
+import { Radio } from './adapter/radio.ts'
+import { Broadcast } from './broadcast.ts'
+import { type BeaconConfig, broadcastSpec, type Registered, registered } from './config.ts'
+import { Hearing } from './hearing.ts'
+import { Outbox } from './outbox.ts'
+import { Crowd, HOUR_MS } from './presence/crowd.ts'
+import { type HealthEffect, intervalOf } from './presence/health.machine.ts'
+import type { PresenceEffect } from './presence/presence.machine.ts'
+import { calibrate, nearby } from './survey.ts'
+
+/** A departure must be told within its silence and a second. */
+const TICK_MS = 500
+const INSIDE = 'inside'
+const QUIET = 'broadcast-off'
+
+export class Beacon implements RunningPlugin {
+  readonly #context: PluginContext<BeaconConfig>
+  readonly #outbox: Outbox
+  readonly #broadcast: Broadcast
+  readonly #hearing: Hearing
+  readonly #crowd: Crowd
+  #lastHour: number | undefined
+  #config: BeaconConfig
+  #radio: Radio
+  #state: DeviceState = { state: 'offline', detail: 'starting' }
+  #adapter: DeviceState = { state: 'offline', detail: 'starting' }
+  #cancelTick = (): void => {}
+  #saving: Promise<void> = Promise.resolve()
+  /** The command `broadcast` has turned it off. */
+  #quiet = false
+
+  constructor(context: PluginContext<BeaconConfig>) {
+    const { clock, config, log } = context
+    const known = registered(config)
+    broadcastSpec(config)
+    this.#context = context
+    this.#config = config
+    this.#outbox = new Outbox(context)
+    this.#hearing = new Hearing(config, known, clock.mono(), {
+      presence: (effect) => this.#presence(effect),
+      health: (effect) => this.#health(effect),
+    })
+    this.#broadcast = new Broadcast(
+      clock,
+      log,
+      () => this.#radio,
+      () => this.#say(),
+    )
+    this.#crowd = new Crowd(salt(), clock.mono())
+    this.#radio = this.#newRadio()
+  }
+
+  async start(): Promise<void> {
+    const { store, clock } = this.#context
+    const inside = await store.get(INSIDE)
+    if (Array.isArray(inside))
+      this.#hearing.restore(
+        inside.map((key) => Buffer.from(String(key), 'hex').toString('latin1')),
+        clock.mono(),
+      )
+    this.#quiet = (await store.get(QUIET)) === true
+    this.#want()
+    this.#radio.start()
+    this.#tick()
+  }
+
+  async handle(command: Command): Promise<Json> {
+    if (command.device !== '-') throw new Failure('device-unknown', `beacon has one device, "-", not "${command.device}"`)
+    switch (command.command) {
+      case 'status':
+        return this.#status()
+      case 'nearby':
+        return nearby(this.#survey(), command.args as { seconds: number })
+      case 'calibrate':
+        return calibrate(this.#survey(), command.args as { name: string; seconds: number })
+      case 'broadcast':
+        return this.#switch((command.args as { on: boolean }).on)
+      default:
+        throw new Failure('command-unknown', `beacon knows broadcast, calibrate, nearby and status, not "${command.command}"`)
+    }
+  }
+
+  /** In place: only another adapter makes a new start of the radio. Who is here stays here. */
+  async configure(changed: JsonObject): Promise<void> {
+    const config = changed as unknown as BeaconConfig
+    const known = registered(config)
+    broadcastSpec(config)
+    const before = this.#config
+    this.#config = config
+    this.#hearing.configure(config, known, this.#context.clock.mono())
+    this.#save()
+    if (config.adapter !== before.adapter) {
+      this.#radio.stop()
+      this.#radio = this.#newRadio()
+      this.#radio.start()
+    } else this.#radio.configure(config.watchdogSeconds * 1_000)
+    // A new broadcast in the config is meant to be heard.
+    if (this.#quiet && JSON.stringify(before.broadcast) !== JSON.stringify(config.broadcast)) await this.#setQuiet(false)
+    this.#want()
+  }
+
+  async stop(): Promise<void> {
+    this.#cancelTick()
+    await this.#broadcast.stop()
+    this.#radio.stop()
+    await this.#saving
+    await this.#outbox.drained()
+  }
+
+  #newRadio(): Radio {
+    const { clock, log } = this.#context
+    const radio: Radio = new Radio(linkFor(this.#config.adapter), clock, log, this.#config.watchdogSeconds * 1_000, {
+      discover: (peripheral) => this.#hearing.discover(peripheral, clock.mono()),
+      other: (packet, at) => this.#crowd.add(packet, at),
+      malformed: () => {},
+      state: (state) => {
+        this.#adapter = state
+        this.#say()
+      },
+      deaf: (since) => this.#hearing.deaf(since),
+      hearing: () => this.#hearing.hearing(clock.mono()),
+      ready: () => this.#broadcast.decide({ kind: 'ready' }),
+      gone: () => this.#broadcast.decide({ kind: 'gone' }),
+      disturbed: () => this.#broadcast.decide({ kind: 'disturbed' }),
+    })
+    return radio
+  }
+
+  #tick(): void {
+    const { clock } = this.#context
+    this.#cancelTick = clock.timer(TICK_MS, () => {
+      const now = clock.mono()
+      this.#hearing.tick(now)
+      if (now - this.#crowd.since >= HOUR_MS) {
+        this.#lastHour = this.#crowd.count()
+        this.#crowd.renew(salt(), now)
+      }
+      this.#tick()
+    })
+  }
+
+  #want(): void {
+    this.#broadcast.decide({ kind: 'want', spec: this.#quiet ? undefined : broadcastSpec(this.#config) })
+  }
+
+  async #switch(on: boolean): Promise<Json> {
+    if (on && !broadcastSpec(this.#config))
+      throw new Failure('device-unsupported', 'nothing to broadcast: plugins.beacon.broadcast is not configured, or its "on" is false')
+    await this.#setQuiet(!on)
+    this.#want()
+    return { on, mode: this.#broadcast.mode }
+  }
+
+  async #setQuiet(quiet: boolean): Promise<void> {
+    this.#quiet = quiet
+    await (quiet ? this.#context.store.put(QUIET, true) : this.#context.store.delete(QUIET))
+  }
+
+  #say(): void {
+    const next = this.#combined()
+    if (next.state === this.#state.state && next.detail === this.#state.detail) return
+    this.#state = next
+    this.#context.state('-', next)
+  }
+
+  /** The adapter's state; where that is well, the broadcast's. */
+  #combined(): DeviceState {
+    if (this.#adapter.state !== 'online') return this.#adapter
+    const { mode } = this.#broadcast
+    if (mode === 'failed') return { state: 'fault', detail: 'broadcast-failed' }
+    if (mode === 'on') return { state: 'online', detail: 'broadcasting' }
+    return mode === 'time-slicing' ? { state: 'online', detail: 'time-slicing' } : { state: 'online' }
+  }
+
+  #presence(effect: PresenceEffect): void {
+    const known = this.#hearing.registered(effect.key)
+    const { key, kind, lastSeen, ...place } = effect
+    const seen = this.#wallOf(lastSeen)
+    this.#outbox.send(kind, { ...this.#who(key, known), ...place, lastSeen: seen } as JsonObject)
+    if (!known) return
+    const stays = effect.kind === 'entered' ? effect.from !== undefined : effect.to !== undefined
+    if (stays) return
+    this.#visit(known, kind, seen)
+    this.#save()
+  }
+
+  /** A member's or an employee's tag is a visit's beginning and end. */
+  #visit({ name, entry }: Registered, kind: 'entered' | 'left', lastSeen: string): void {
+    if (entry.kind !== 'member' && entry.kind !== 'staff') return
+    const visitor = this.#context.pseudonym('person', entry.member ?? `tag:${name}`)
+    if (kind === 'entered') this.#outbox.send('present', { visitor, by: 'beacon', role: entry.kind })
+    else this.#outbox.send('absent', { visitor, lastSeen })
+  }
+
+  #health({ key, status }: HealthEffect): void {
+    const patient = this.#hearing.patient(key)
+    const known = this.#hearing.registered(key)
+    if (!patient || !known) return
+    const intervalMs = intervalOf(patient)
+    this.#outbox.send('health', {
+      ...this.#who(key, known),
+      status,
+      ...(known.entry.zone === undefined ? {} : { zone: known.entry.zone }),
+      ...(patient.heardAt === undefined ? {} : { lastSeen: this.#wallOf(patient.heardAt), rssi: patient.rssi }),
+      ...(intervalMs === undefined ? {} : { intervalMs }),
+      ...(patient.batteryMv === undefined ? {} : { batteryMv: patient.batteryMv }),
+      ...(patient.celsius === undefined ? {} : { celsius: patient.celsius }),
+    })
+    if (status === 'silent') this.#context.log.warn({ beacon: known.name }, 'a beacon of the shop is silent')
+  }
+
+  #who(key: string, known: Registered | undefined): JsonObject {
+    return { ...(known ? { name: known.name, kind: known.entry.kind } : { kind: 'unknown' }), ...this.#hearing.identity(key) } as JsonObject
+  }
+
+  #wallOf(mono: number): string {
+    const { clock } = this.#context
+    return new Date(clock.wall() - (clock.mono() - (mono as MonoMs))).toISOString()
+  }
+
+  /** Written one after the other; the last state wins. */
+  #save(): void {
+    const keys = this.#hearing.inside().map((key) => Buffer.from(key, 'latin1').toString('hex'))
+    this.#saving = this.#saving
+      .then(() => this.#context.store.put(INSIDE, keys))
+      .catch((error: unknown) => this.#context.log.warn({ cause: String(error) }, 'who is here could not be stored'))
+  }
+
+  #survey() {
+    return {
+      hearing: this.#hearing,
+      clock: this.#context.clock,
+      signal: this.#context.signal,
+      config: this.#config,
+      scanning: this.#radio.scanningNow,
+    }
+  }
+
+  #status(): Json {
+    const { clock } = this.#context
+    const { mode, detail, spec } = this.#broadcast
+    return {
+      ...this.#state,
+      adapter: this.#config.adapter,
+      radio: { ...this.#radio.counters },
+      heard: { ...this.#hearing.counters },
+      inside: this.#hearing.inside().map((key) => this.#hearing.registered(key)?.name ?? ''),
+      beacons: this.#hearing.patients().map(({ patient, name }) => ({
+        name,
+        silent: patient.silent,
+        ...(patient.heardAt === undefined ? {} : { lastSeen: this.#wallOf(patient.heardAt), rssi: patient.rssi }),
+        ...(intervalOf(patient) === undefined ? {} : { intervalMs: intervalOf(patient) as number }),
+        ...(patient.batteryMv === undefined ? {} : { batteryMv: patient.batteryMv }),
+      })),
+      broadcast: { mode, ...(detail === '' ? {} : { detail }), ...(spec ? { uuid: spec.uuid, major: spec.major, minor: spec.minor } : {}) },
+      others: {
+        addresses: this.#crowd.count(),
+        sinceMinutes: Math.floor((clock.mono() - this.#crowd.since) / 60_000),
+        ...(this.#lastHour === undefined ? {} : { hourBefore: this.#lastHour }),
+      },
+      waiting: this.#outbox.waiting,
+    }
+  }
+}
+
+function salt(): Uint32Array {
+  const bytes = randomBytes(8)
+  return Uint32Array.of(bytes.readUInt32LE(0), bytes.readUInt32LE(4))
+}
