@@ -15,7 +15,8 @@ export interface SocketEvents {
   report(): void
   /** A report of no beacon; its address is `packet[at..at+6]`. */
   other(packet: Buffer, at: number): void
-  malformed(): void
+  /** `byNoble`: the sieve let it pass, and noble threw. */
+  malformed(byNoble: boolean): void
   /** The controller's answer to a scan command, noble's own or ours. */
   scanning(on: boolean, status: number): void
   /** The controller has reset itself, or somebody else on this machine has changed what we set. */
@@ -47,7 +48,11 @@ export class HciSocket extends EventEmitter {
     this.#link = link
     this.#clock = clock
     this.#on = on
-    this.#sieve = { pass: (packet) => this.#toNoble(packet), other: (packet, at) => on.other(packet, at), malformed: () => on.malformed() }
+    this.#sieve = {
+      pass: (packet) => this.#toNoble(packet),
+      other: (packet, at) => on.other(packet, at),
+      malformed: () => on.malformed(false),
+    }
   }
 
   // What noble calls.
@@ -121,7 +126,7 @@ export class HciSocket extends EventEmitter {
       this.emit('data', packet)
     } catch {
       // Noble throws out of its parser on what it did not expect; the packet is lost, the scan is not.
-      this.#on.malformed()
+      this.#on.malformed(true)
     }
   }
 

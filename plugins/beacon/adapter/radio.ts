@@ -172,10 +172,16 @@ export class Radio implements Transmitter {
       const socket = this.#socketOn(link, attempt)
       this.#socket = socket
       const poweredOn = this.#wait('poweredOn', START_MS)
-      this.#session = await NobleSession.open(socket, {
+      const session = await NobleSession.open(socket, {
         discover: this.#on.discover,
         state: (state) => this.#powered(attempt, state),
       })
+      // Lost while noble started.
+      if (attempt !== this.#attempt) {
+        session.close()
+        return
+      }
+      this.#session = session
       await this.#bringUp(poweredOn)
       if (attempt !== this.#attempt) return
       this.counters.opened += 1

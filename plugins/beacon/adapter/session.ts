@@ -97,7 +97,15 @@ function forget({ advertisement }: Peripheral): void {
   if (said.serviceData.length > 0) said.serviceData = []
 }
 
-async function loadNoble() {
+/** Loaded with the first adapter, once a process. */
+let noble: ReturnType<typeof load> | undefined
+
+export function loadNoble(): ReturnType<typeof load> {
+  noble ??= load()
+  return noble
+}
+
+async function load() {
   // All reports, also those of connectable beacons before their scan response; noble reads this at each report.
   process.env.NOBLE_REPORT_ALL_HCI_EVENTS = '1'
   // From source, the stand-in takes the package's place in the module cache; in a bundle the build has put it there.

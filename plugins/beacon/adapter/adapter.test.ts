@@ -1,0 +1,280 @@
+/** Every fault of an adapter, with the real noble and the watchdog as it comes, on a simulated clock: mended or reported within 30 s. */
+import t from 'tap'
+import type { DeviceState, Logger } from '../../../daemon/contract/plugin.ts'
+import { ibeaconPayload } from '../frames/payload.ts'
+import { OPCODE } from '../hci/packets.ts'
+import { SimulatedController } from '../simulator/controller.ts'
+import { ManualClock, UUID } from '../testing.ts'
+import { AdapterFault, type AdapterLink, type LinkEvents, type OpenLink } from './link.ts'
+import { Radio } from './radio.ts'
+import { loadNoble } from './session.ts'
+
+const PAYLOAD = ibeaconPayload({ uuid: UUID, major: 1, minor: 1, power: -59, intervalMs: 100 })
+
+/** A USB port in this process. */
+class Port implements AdapterLink {
+  readonly name = 'hci0'
+  readonly controller = new SimulatedController()
+  absent: AdapterFault | undefined
+  opened = 0
+  #on: LinkEvents | undefined
+
+  async open(on: LinkEvents): Promise<OpenLink> {
+    if (this.absent) throw this.absent
+    this.opened += 1
+    this.#on = on
+    this.controller.power()
+    this.controller.attach((packet) => {
+      if (this.#on === on) on.packet(packet)
+    })
+    return {
+      isUp: () => this.#on === on,
+      setFilter: () => {},
+      write: (packet) => queueMicrotask(() => this.controller.receive(packet)),
+      close: () => {
+        if (this.#on === on) this.#on = undefined
+      },
+    }
+  }
+
+  unplug(): void {
+    this.absent = new AdapterFault('no-adapter', 'pulled')
+    const on = this.#on
+    this.#on = undefined
+    on?.lost(new AdapterFault('unplugged', 'pulled'))
+  }
+
+  plug(): void {
+    this.absent = undefined
+  }
+}
+
+class Bench {
+  readonly port = new Port()
+  readonly clock = new ManualClock()
+  readonly states: (DeviceState & { at: number })[] = []
+  readonly logs: string[] = []
+  readonly told: string[] = []
+  heard = 0
+  heardAt = 0
+  readonly radio: Radio
+
+  constructor() {
+    const log = (_fields: object, message: string): void => void this.logs.push(message)
+    const logger: Logger = { debug: () => {}, info: log, warn: log, error: log }
+    this.radio = new Radio(this.port, this.clock, logger, 10_000, {
+      discover: () => {
+        this.heard += 1
+        this.heardAt = this.clock.now
+      },
+      other: () => {},
+      malformed: () => {},
+      state: (state) => this.states.push({ ...state, at: this.clock.now }),
+      deaf: () => this.told.push('deaf'),
+      hearing: () => this.told.push('hearing'),
+      ready: () => this.told.push('ready'),
+      gone: () => this.told.push('gone'),
+      disturbed: () => this.told.push('disturbed'),
+    })
+  }
+
+  get state(): string {
+    const last = this.states.at(-1)
+    return last?.detail ?? last?.state ?? ''
+  }
+
+  /** Time passes; the beacon sends ten times a second. */
+  async pass(ms: number): Promise<void> {
+    const end = this.clock.now + ms
+    while (this.clock.now < end) {
+      this.clock.advance(100)
+      // Noble is loaded, commands are answered.
+      for (let turns = 0; turns < 3; turns++) await new Promise(setImmediate)
+      this.port.controller.hear({ address: 'c0:ff:ee:00:00:01', payload: PAYLOAD, rssi: -60 })
+    }
+  }
+
+  async started(t: { teardown(end: () => void): unknown }): Promise<this> {
+    t.teardown(() => this.radio.stop())
+    this.radio.start()
+    await this.pass(3_000)
+    return this
+  }
+}
+
+t.before(() => loadNoble())
+
+const scanSwitches = (controller: SimulatedController): number =>
+  controller.commands.filter(({ opcode }) => opcode === OPCODE.leSetScanEnable).length
+const resets = (controller: SimulatedController): number => controller.commands.filter(({ opcode }) => opcode === OPCODE.reset).length
+
+t.test('a sound adapter is left alone', async (t) => {
+  const bench = await new Bench().started(t)
+  t.equal(bench.state, 'online')
+  const before = bench.port.controller.commands.length
+  await bench.pass(600_000)
+  t.equal(bench.port.controller.commands.length, before, 'no command')
+  t.equal(bench.states.length, 1)
+  t.ok(bench.heard > 5_900)
+})
+
+/** Each: what goes wrong, what has to be said of it within 30 s or nothing, what mends it if it does not mend itself. */
+const FAULTS: { name: string; break: (port: Port) => void; said?: string; mend?: (port: Port) => void }[] = [
+  {
+    name: 'the scan ends without a word; a reset brings it back',
+    break: ({ controller }) => {
+      controller.faults.scanStuckUntilReset = true
+      // The fault strikes once.
+      controller.behave((opcode) => {
+        if (opcode === OPCODE.reset) controller.faults.scanStuckUntilReset = false
+        return undefined
+      })
+    },
+  },
+  {
+    name: 'it answers, but reports nothing',
+    break: ({ controller }) => {
+      controller.faults.silent = true
+    },
+    said: 'adapter-silent',
+    mend: ({ controller }) => {
+      controller.faults.silent = false
+    },
+  },
+  {
+    name: 'it hangs',
+    break: ({ controller }) => {
+      controller.faults.hung = true
+    },
+    said: 'adapter-silent',
+    mend: ({ controller }) => {
+      controller.faults.hung = false
+    },
+  },
+  {
+    name: 'its scan is stuck and it hangs on the reset',
+    break: ({ controller }) => {
+      controller.faults.hangsOnReset = true
+      controller.faults.silent = true
+    },
+    said: 'adapter-silent',
+    mend: ({ controller }) => Object.assign(controller.faults, { hangsOnReset: false, hung: false, silent: false }),
+  },
+  { name: 'it is pulled out', break: (port) => port.unplug(), said: 'no-adapter', mend: (port) => port.plug() },
+  { name: 'it resets itself', break: ({ controller }) => controller.resetItself() },
+  { name: 'another program turns its scan off', break: ({ controller }) => controller.otherTurnsScanOff() },
+  {
+    name: 'every report is spoilt',
+    break: ({ controller }) => {
+      controller.faults.malformed = 1
+    },
+    mend: ({ controller }) => {
+      controller.faults.malformed = 0
+    },
+  },
+]
+
+for (const fault of FAULTS)
+  t.test(`${fault.name}: mended or reported within 30 s, and heard again afterwards`, async (t) => {
+    const bench = await new Bench().started(t)
+    t.equal(bench.state, 'online')
+    fault.break(bench.port)
+    const heard = bench.heard
+    await bench.pass(30_000)
+    if (fault.said === undefined) {
+      if (!fault.mend) t.ok(bench.heard > heard && bench.clock.now - bench.heardAt < 1_000, 'it is heard again')
+      t.notOk(
+        bench.states.some(({ state }) => state === 'fault'),
+        'no fault is reported',
+      )
+    } else {
+      t.equal(bench.state, fault.said)
+      t.ok(bench.told.includes('deaf'), 'and the silence is nobody’s departure')
+    }
+    // Long enough for every backoff.
+    await bench.pass(120_000)
+    const lines = bench.logs.length
+    await bench.pass(600_000)
+    t.equal(bench.logs.length, lines, 'the log is not flooded')
+    fault.mend?.(bench.port)
+    const back = bench.clock.now
+    await bench.pass(fault.said === 'adapter-silent' ? 630_000 : 30_000)
+    t.ok(bench.clock.now - bench.heardAt < 1_000, 'it is heard')
+    t.equal(bench.state, 'online')
+    const online = bench.states.findLast(({ state }) => state === 'online')
+    if (fault.said !== undefined) t.ok(online && online.at > back, 'and said to be well')
+  })
+
+t.test('no adapter at the start: one line in the log, and found within 30 s of being plugged in', async (t) => {
+  const bench = new Bench()
+  bench.port.unplug()
+  await bench.started(t)
+  t.equal(bench.state, 'no-adapter')
+  await bench.pass(900_000)
+  t.equal(bench.logs.length, 1, bench.logs.join())
+  bench.port.plug()
+  await bench.pass(30_000)
+  t.equal(bench.state, 'online')
+  t.ok(bench.heard > 0)
+})
+
+t.test('no rights: a fault with its mend, once, and well as soon as they are given', async (t) => {
+  const bench = new Bench()
+  bench.port.absent = new AdapterFault('permission-denied', 'CAP_NET_RAW is missing')
+  await bench.started(t)
+  t.match(bench.states.at(-1), { state: 'fault', detail: 'permission-denied' })
+  await bench.pass(600_000)
+  t.equal(bench.logs.length, 1)
+  bench.port.absent = undefined
+  await bench.pass(30_000)
+  t.equal(bench.state, 'online')
+})
+
+t.test('a classic adapter is told to be of no use', async (t) => {
+  const bench = new Bench()
+  bench.port.controller.capabilities.version = 4
+  await bench.started(t)
+  t.match(bench.states.at(-1), { state: 'fault', detail: 'unsupported' })
+})
+
+t.test('one that refuses to scan is reset, then reported with its status', async (t) => {
+  const bench = new Bench()
+  bench.port.controller.faults.statuses[OPCODE.leSetScanEnable] = 0x0c
+  await bench.started(t)
+  await bench.pass(5_000)
+  t.match(bench.states.at(-1), { state: 'fault', detail: 'scan-refused' })
+  t.ok(resets(bench.port.controller) >= 1)
+  bench.port.controller.faults.statuses = {}
+  await bench.pass(30_000)
+  t.equal(bench.state, 'online')
+})
+
+t.test('one that comes up only after a reset is reset', async (t) => {
+  const bench = new Bench()
+  let reset = false
+  bench.port.controller.behave((opcode) => {
+    if (opcode === OPCODE.reset) reset = true
+    return reset ? undefined : 'silence'
+  })
+  await bench.started(t)
+  await bench.pass(10_000)
+  t.equal(bench.state, 'online')
+  t.ok(bench.heard > 0)
+})
+
+t.test('a flapping plug costs one attempt each, not a storm of them', async (t) => {
+  const bench = await new Bench().started(t)
+  for (let times = 0; times < 20; times++) {
+    bench.port.unplug()
+    bench.port.plug()
+    await bench.pass(2_000)
+  }
+  t.ok(bench.port.opened <= 12, `opened ${bench.port.opened} times in 40 s`)
+  await bench.pass(30_000)
+  t.equal(bench.state, 'online')
+  t.notOk(
+    process.listeners('SIGINT').some(({ name }) => name.startsWith('bound onSigInt')),
+    'noble leaves no listener that ends the process',
+  )
+  t.ok(scanSwitches(bench.port.controller) > 0)
+})
