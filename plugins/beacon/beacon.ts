@@ -67,6 +67,8 @@ export class Beacon implements RunningPlugin {
       )
     this.#quiet = (await store.get(QUIET)) === true
     this.#want()
+    // Until the scan runs, silence is nobody's departure.
+    this.#hearing.deaf(clock.mono())
     this.#radio.start()
     this.#tick()
   }
@@ -98,6 +100,7 @@ export class Beacon implements RunningPlugin {
     this.#save()
     if (config.adapter !== before.adapter) {
       this.#radio.stop()
+      this.#hearing.deaf(this.#context.clock.mono())
       this.#radio = this.#newRadio()
       this.#radio.start()
     } else this.#radio.configure(config.watchdogSeconds * 1_000)
@@ -117,7 +120,7 @@ export class Beacon implements RunningPlugin {
   #newRadio(): Radio {
     const { clock, log } = this.#context
     const radio: Radio = new Radio(linkFor(this.#config.adapter), clock, log, this.#config.watchdogSeconds * 1_000, {
-      discover: (peripheral) => this.#hearing.discover(peripheral, clock.mono()),
+      discover: (peripheral, now) => this.#hearing.discover(peripheral, now),
       other: (packet, at) => this.#crowd.add(packet, at),
       malformed: () => {},
       state: (state) => {

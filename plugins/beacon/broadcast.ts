@@ -4,6 +4,7 @@ import type { Clock, Logger } from '../../daemon/contract/plugin.ts'
 import type { Transmitter } from './adapter/radio.ts'
 import { type BroadcastEffect, type BroadcastEvent, type BroadcastMode, broadcastMachine, newBroadcast } from './broadcast.machine.ts'
 import type { BroadcastSpec } from './frames/payload.ts'
+import { OPCODE } from './hci/packets.ts'
 
 export class Broadcast {
   readonly #clock: Clock
@@ -44,7 +45,7 @@ export class Broadcast {
     if (!this.#state.ready || this.#state.spec === undefined) return
     const quiet = this.#transmitter()
     this.#state.ready = false
-    await quiet.command(0x200a, Uint8Array.of(0))
+    await quiet.command(OPCODE.leSetAdvertisingEnable, Uint8Array.of(0))
   }
 
   #perform(effect: BroadcastEffect): void {

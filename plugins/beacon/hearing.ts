@@ -10,6 +10,7 @@ import {
   type PresenceOptions,
   type PresenceState,
   presenceMachine,
+  type Tracked,
 } from './presence/presence.machine.ts'
 
 /** Beacons that are not registered, followed at once at most. Whoever makes up more is counted only. */
@@ -24,6 +25,15 @@ export interface HearingEvents {
   health(effect: HealthEffect): void
 }
 
+interface Followed {
+  /** Absent for a fixed beacon. */
+  tracked?: Tracked
+  /** Absent for one that is not registered. */
+  patient?: Patient
+  /** The last one it sent from. */
+  address: string
+}
+
 /** A listener for set-up: hears every frame while it is there. */
 export type Tap = (heard: { key: string | undefined; frames: Frame[]; rssi: number; power: number }) => void
 
@@ -34,7 +44,8 @@ export class Hearing {
   readonly #taps = new Set<Tap>()
   /** Registered beacons by the address they last sent from: telemetry names nobody. */
   readonly #addresses = new Map<string, string>()
-  readonly #lastAddress = new Map<string, string>()
+  /** Everything of a beacon in one look-up. */
+  readonly #followed = new Map<string, Followed>()
   readonly #unknown = new Map<string, Identity>()
   #known: ReadonlyMap<string, Registered>
   #config: BeaconConfig
@@ -56,12 +67,14 @@ export class Hearing {
     if (this.#taps.size > 0) this.#tapped(peripheral, key)
     if (key === undefined) this.#nameless(peripheral, now)
     if (key === undefined || rssi === NO_RSSI) return
-    if (!this.#presence.tracked.has(key) && !this.#stranger(key, peripheral, now)) return
+    const followed = this.#followed.get(key) ?? this.#stranger(key, peripheral, now)
+    if (!followed) return
     this.counters.sightings += 1
-    this.#decidePresence({ kind: 'heard', key, rssi, power: powerOf(advertisement), now })
-    if (!this.#health.patients.has(key)) return
-    if (this.#lastAddress.get(key) !== peripheral.address) this.#moved(key, peripheral.address)
-    this.#decideHealth({ kind: 'heard', key, rssi, now })
+    const { tracked, patient } = followed
+    if (tracked) this.#decidePresence({ kind: 'heard', tracked, rssi, power: powerOf(advertisement), now })
+    if (!patient) return
+    if (followed.address !== peripheral.address) this.#moved(followed, key, peripheral.address)
+    this.#decideHealth({ kind: 'heard', patient, rssi, now })
     // Telemetry beside the identity, in one advertisement.
     if (advertisement.serviceData.length > 0) this.#measure(key, framesOf(advertisement), now)
   }
@@ -89,8 +102,8 @@ export class Hearing {
       if (!known.has(key)) {
         this.#decidePresence({ kind: 'drop', key, now })
         this.#health.patients.delete(key)
-        this.#addresses.delete(this.#lastAddress.get(key) ?? '')
-        this.#lastAddress.delete(key)
+        this.#addresses.delete(this.#followed.get(key)?.address ?? '')
+        this.#followed.delete(key)
       }
     const sightings = config.enter.sightings
     this.#known = known
@@ -149,15 +162,17 @@ export class Hearing {
     const entry = this.#known.get(key)?.entry
     if (!entry) return
     const was = this.#presence.tracked.get(key)
+    const followed: Followed = { address: this.#followed.get(key)?.address ?? '' }
     if (entry.kind !== 'fixed') {
       const here = inside || was?.inside === true
-      follow(this.#presence, key, {
+      followed.tracked = follow(this.#presence, key, {
         ...(entry.p1m === undefined ? {} : { power: entry.p1m }),
         ...(entry.zone === undefined ? {} : { zone: entry.zone }),
         ...(here ? { inside: { now: was?.quietFrom ?? now } } : {}),
       })
     } else if (was) this.#drop(key, now)
-    if (!this.#health.patients.has(key)) attend(this.#health, key, now)
+    followed.patient = this.#health.patients.get(key) ?? attend(this.#health, key, now)
+    this.#followed.set(key, followed)
     this.#adjust(key)
   }
 
@@ -178,26 +193,27 @@ export class Hearing {
   #drop(key: string, now: number): void {
     this.#decidePresence({ kind: 'drop', key, now })
     this.#unknown.delete(key)
+    this.#followed.delete(key)
   }
 
-  /** Whether it is to be followed. A fixed beacon is not, and only looked after. */
-  #stranger(key: string, peripheral: Peripheral, now: number): boolean {
-    if (this.#known.has(key)) return true
+  /** Undefined: it is counted only. */
+  #stranger(key: string, peripheral: Peripheral, now: number): Followed | undefined {
     this.counters.strangers += 1
-    if (this.#config.unknown === 'count' || this.#unknown.size >= MOST_UNKNOWN) return false
+    if (this.#config.unknown === 'count' || this.#unknown.size >= MOST_UNKNOWN) return undefined
     const identity = identityOf(framesOf(peripheral.advertisement))
-    if (!identity) return false
+    if (!identity) return undefined
+    const tracked = follow(this.#presence, key, {})
+    tracked.lastSeen = now
+    const followed: Followed = { tracked, address: peripheral.address }
     this.#unknown.set(key, identity)
-    follow(this.#presence, key, {}).lastSeen = now
-    return true
+    this.#followed.set(key, followed)
+    return followed
   }
 
   #forget(now: number): void {
     for (const key of this.#unknown.keys()) {
       const tracked = this.#presence.tracked.get(key)
-      if (tracked && (tracked.inside || now - tracked.lastSeen < FORGET_MS)) continue
-      this.#presence.tracked.delete(key)
-      this.#unknown.delete(key)
+      if (!tracked || (!tracked.inside && now - tracked.lastSeen >= FORGET_MS)) this.#drop(key, now)
     }
   }
 
@@ -223,10 +239,10 @@ export class Hearing {
     }
   }
 
-  #moved(key: string, address: string): void {
-    this.#addresses.delete(this.#lastAddress.get(key) ?? '')
+  #moved(followed: Followed, key: string, address: string): void {
+    this.#addresses.delete(followed.address)
     this.#addresses.set(address, key)
-    this.#lastAddress.set(key, address)
+    followed.address = address
   }
 
   #tapped({ advertisement, rssi }: Peripheral, key: string | undefined): void {

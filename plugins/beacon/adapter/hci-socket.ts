@@ -141,6 +141,8 @@ export class HciSocket extends EventEmitter {
       const on = this.#scanSwitches.shift()
       if (on !== undefined) this.#on.scanning(on, done.status)
     }
+    // What was under way is not answered any more.
+    if (done.opcode === OPCODE.reset) this.#scanSwitches.length = 0
     this.#waiting.get(done.opcode)?.shift()?.answer(done.status)
     const version = done.returns[0] ?? FIRST_WITH_LE
     if (done.opcode !== OPCODE.readLocalVersion || done.status !== STATUS.ok || version >= FIRST_WITH_LE) return true

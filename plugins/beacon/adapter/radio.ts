@@ -18,7 +18,8 @@ const SCAN_MS = 3_000
 const DISTURBED_MS = 1_000
 
 export interface RadioEvents {
-  discover(peripheral: Peripheral): void
+  /** `now`: monotonic ms of the report. */
+  discover(peripheral: Peripheral, now: number): void
   other(packet: Buffer, at: number): void
   malformed(): void
   state(state: DeviceState): void
@@ -173,7 +174,7 @@ export class Radio implements Transmitter {
       this.#socket = socket
       const poweredOn = this.#wait('poweredOn', START_MS)
       const session = await NobleSession.open(socket, {
-        discover: this.#on.discover,
+        discover: (peripheral) => this.#on.discover(peripheral, this.#reportAt),
         state: (state) => this.#powered(attempt, state),
       })
       // Lost while noble started.

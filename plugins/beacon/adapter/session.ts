@@ -44,7 +44,7 @@ export class NobleSession {
     this.#noble.on('discover', (peripheral) => {
       on.discover(peripheral)
       forget(peripheral)
-      if (++this.#shown >= MOST_ADDRESSES) this.prune()
+      if (isNew(peripheral) && ++this.#shown >= MOST_ADDRESSES) this.prune()
     })
     const before = { exit: process.listeners('exit'), SIGINT: process.listeners('SIGINT') }
     const state = this.#noble.state
@@ -85,6 +85,15 @@ export class NobleSession {
     this.#socket.close()
     this.prune()
   }
+}
+
+const SEEN = Symbol('seen')
+
+/** True once for each object that noble keeps for an address. */
+function isNew(peripheral: Peripheral & { [SEEN]?: true }): boolean {
+  if (peripheral[SEEN]) return false
+  peripheral[SEEN] = true
+  return true
 }
 
 /**

@@ -69,6 +69,8 @@ function wholeComplete(packet: Buffer): boolean {
   const opcode = packet.readUInt16LE(4)
   // Opcode 0 only says that commands may be sent (7.7.14): no status follows.
   if (opcode === 0) return false
+  // Read Local Supported Commands: noble never asks, but would take another program's answer as leave to use extended commands.
+  if (opcode === 0x1002) return false
   const least = packet[6] === 0 ? LEAST_SUCCESS[opcode] : undefined
   return packet.length >= (least ?? LEAST_COMPLETE[opcode] ?? 7)
 }

@@ -40,7 +40,7 @@ export interface HealthState {
 }
 
 export type HealthEvent =
-  | { kind: 'heard'; key: string; rssi: number; now: number }
+  | { kind: 'heard'; patient: Patient; rssi: number; now: number }
   | { kind: 'telemetry'; key: string; batteryMv?: number; celsius?: number; now: number }
   | { kind: 'tick'; now: number }
   | { kind: 'deaf'; since: number }
@@ -52,8 +52,8 @@ export function newHealth(options: HealthOptions): HealthState {
   return { options, patients: new Map(), deafSince: undefined }
 }
 
-export function attend(state: HealthState, key: string, now: number, silentMs?: number): void {
-  state.patients.set(key, {
+export function attend(state: HealthState, key: string, now: number, silentMs?: number): Patient {
+  const patient: Patient = {
     key,
     ...(silentMs === undefined ? {} : { silentMs }),
     quietFrom: now,
@@ -63,7 +63,9 @@ export function attend(state: HealthState, key: string, now: number, silentMs?: 
     rssi: 0,
     low: false,
     toldAt: now,
-  })
+  }
+  state.patients.set(key, patient)
+  return patient
 }
 
 const NOTHING: readonly HealthEffect[] = []
@@ -71,10 +73,8 @@ const NOTHING: readonly HealthEffect[] = []
 export const healthMachine: Machine<HealthState, HealthEvent, HealthEffect> = {
   step(state, event) {
     switch (event.kind) {
-      case 'heard': {
-        const patient = state.patients.get(event.key)
-        return patient ? heard(patient, event.rssi, event.now) : NOTHING
-      }
+      case 'heard':
+        return heard(event.patient, event.rssi, event.now)
       case 'telemetry': {
         const patient = state.patients.get(event.key)
         return patient ? measured(state.options, patient, event) : NOTHING

@@ -57,8 +57,8 @@ export interface PresenceState {
 }
 
 export type PresenceEvent =
-  /** `power`: the beacon's own claim. */
-  | { kind: 'heard'; key: string; rssi: number; power: number; now: number }
+  /** `tracked`: of this state; looked up once for each report. `power`: the beacon's own claim. */
+  | { kind: 'heard'; tracked: Tracked; rssi: number; power: number; now: number }
   | { kind: 'tick'; now: number }
   | { kind: 'deaf'; since: number }
   | { kind: 'hearing'; now: number }
@@ -113,10 +113,8 @@ const NOTHING: readonly PresenceEffect[] = []
 export const presenceMachine: Machine<PresenceState, PresenceEvent, PresenceEffect> = {
   step(state, event) {
     switch (event.kind) {
-      case 'heard': {
-        const tracked = state.tracked.get(event.key)
-        return tracked ? heard(state, tracked, event.rssi, event.power, event.now) : NOTHING
-      }
+      case 'heard':
+        return heard(state, event.tracked, event.rssi, event.power, event.now)
       case 'tick':
         return state.deafSince === undefined ? silent(state, event.now) : NOTHING
       case 'deaf':
@@ -157,6 +155,8 @@ function heard(state: PresenceState, tracked: Tracked, rssi: number, power: numb
 }
 
 function moved(options: PresenceOptions, tracked: Tracked, now: number): readonly PresenceEffect[] {
+  // Here since before a restart: where, shows now.
+  if (tracked.where === '') tracked.where = zoneAt(options, tracked.distance)
   const zone = zoneAt(options, tracked.distance, tracked.where)
   if (zone === tracked.where) {
     tracked.towards = zone
@@ -167,10 +167,10 @@ function moved(options: PresenceOptions, tracked: Tracked, now: number): readonl
     tracked.towardsAt = now
   }
   if (now - tracked.towardsAt < options.dwellMs) return NOTHING
-  const from = tracked.where
   const left: PresenceEffect = { kind: 'left', ...place(tracked), to: zone }
+  const from = tracked.where
   tracked.where = zone
-  return from === '' ? [{ kind: 'entered', ...place(tracked) }] : [left, { kind: 'entered', ...place(tracked), from }]
+  return [left, { kind: 'entered', ...place(tracked), from }]
 }
 
 /** The edges of the zone it is in lie farther off than those of the others. */
