@@ -31,8 +31,8 @@ interface Result {
 }
 
 const BEACONS = 50
-const WARM_UP = 200_000
-const REPORTS = 500_000
+const WARM_UP = 100_000
+const REPORTS = 400_000
 const ROUNDS = 3
 
 /** Puts one report a call onto the wire. */

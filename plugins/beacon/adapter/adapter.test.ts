@@ -83,11 +83,11 @@ class Bench {
     return last?.detail ?? last?.state ?? ''
   }
 
-  /** Time passes; the beacon sends ten times a second. */
+  /** Time passes; the beacon sends four times a second. */
   async pass(ms: number): Promise<void> {
     const end = this.clock.now + ms
     while (this.clock.now < end) {
-      this.clock.advance(100)
+      this.clock.advance(250)
       // Noble is loaded, commands are answered.
       for (let turns = 0; turns < 3; turns++) await new Promise(setImmediate)
       this.port.controller.hear({ address: 'c0:ff:ee:00:00:01', payload: PAYLOAD, rssi: -60 })
@@ -115,7 +115,7 @@ t.test('a sound adapter is left alone', async (t) => {
   await bench.pass(600_000)
   t.equal(bench.port.controller.commands.length, before, 'no command')
   t.equal(bench.states.length, 1)
-  t.ok(bench.heard > 5_900)
+  t.ok(bench.heard > 2_300)
 })
 
 /** Each: what goes wrong, what has to be said of it within 30 s or nothing, what mends it if it does not mend itself. */
@@ -182,7 +182,7 @@ for (const fault of FAULTS)
     const heard = bench.heard
     await bench.pass(30_000)
     if (fault.said === undefined) {
-      if (!fault.mend) t.ok(bench.heard > heard && bench.clock.now - bench.heardAt < 1_000, 'it is heard again')
+      if (!fault.mend) t.ok(bench.heard > heard && bench.clock.now - bench.heardAt < 1_500, 'it is heard again')
       t.notOk(
         bench.states.some(({ state }) => state === 'fault'),
         'no fault is reported',
@@ -199,7 +199,7 @@ for (const fault of FAULTS)
     fault.mend?.(bench.port)
     const back = bench.clock.now
     await bench.pass(fault.said === 'adapter-silent' ? 630_000 : 30_000)
-    t.ok(bench.clock.now - bench.heardAt < 1_000, 'it is heard')
+    t.ok(bench.clock.now - bench.heardAt < 1_500, 'it is heard')
     t.equal(bench.state, 'online')
     const online = bench.states.findLast(({ state }) => state === 'online')
     if (fault.said !== undefined) t.ok(online && online.at > back, 'and said to be well')

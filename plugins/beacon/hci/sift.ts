@@ -30,10 +30,19 @@ interface ReportShape {
 const LEGACY: ReportShape = { address: 2, length: 8, tail: 1 }
 const EXTENDED: ReportShape = { address: 3, length: 23, tail: 0 }
 
+/** Never sent by this plugin, but others' answers are seen as well. */
+const READ_RSSI = 0x1405
+const READ_SUPPORTED_COMMANDS = 0x1002
+
 /** The least a Command Complete of these opcodes must bring for noble to read it: 7 bytes of head and status, then its return values. */
-const LEAST_COMPLETE: Record<number, number> = { 4097: 15, 4101: 14, 4105: 13, 5125: 10 }
+const LEAST_COMPLETE: Record<number, number> = {
+  [OPCODE.readLocalVersion]: 15,
+  [OPCODE.readBufferSize]: 14,
+  [OPCODE.readBdAddr]: 13,
+  [READ_RSSI]: 10,
+}
 /** The same, where noble looks at the status first. */
-const LEAST_SUCCESS: Record<number, number> = { 8194: 10, 3180: 9 }
+const LEAST_SUCCESS: Record<number, number> = { [OPCODE.leReadBufferSize]: 10, [OPCODE.readLeHostSupported]: 9 }
 
 export function sift(packet: Buffer, sieve: Sieve): void {
   const type = packet[0]
@@ -69,8 +78,8 @@ function wholeComplete(packet: Buffer): boolean {
   const opcode = packet.readUInt16LE(4)
   // Opcode 0 only says that commands may be sent (7.7.14): no status follows.
   if (opcode === 0) return false
-  // Read Local Supported Commands: noble never asks, but would take another program's answer as leave to use extended commands.
-  if (opcode === 0x1002) return false
+  // Noble never asks, but would take another program's answer as leave to use extended commands.
+  if (opcode === READ_SUPPORTED_COMMANDS) return false
   const least = packet[6] === 0 ? LEAST_SUCCESS[opcode] : undefined
   return packet.length >= (least ?? LEAST_COMPLETE[opcode] ?? 7)
 }
