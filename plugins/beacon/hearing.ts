@@ -168,7 +168,7 @@ export class Hearing {
       followed.tracked = follow(this.#presence, key, {
         ...(entry.p1m === undefined ? {} : { power: entry.p1m }),
         ...(entry.zone === undefined ? {} : { zone: entry.zone }),
-        ...(here ? { inside: { now: was?.quietFrom ?? now } } : {}),
+        ...(here ? { inside: { now: was?.inside ? was.quietFrom : now } } : {}),
       })
     } else if (was) this.#drop(key, now)
     followed.patient = this.#health.patients.get(key) ?? attend(this.#health, key, now)
