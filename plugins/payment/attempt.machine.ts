@@ -36,8 +36,8 @@ export function due(step: Step, attempt: Attempt) {
   if (!live || live.pending !== undefined || live.dueAt > step.now) return
   if (attempt.phase === 'sent' && live.sends > 0 && !live.maybeSent) return send(step, attempt)
   if (attempt.phase !== 'undoing') return step.call(attempt, 'query')
-  if (attempt.payBack) return step.call(attempt, 'pay-back')
-  step.call(attempt, live.askFirst ? 'query' : 'undo')
+  // An undo on its way may have given the money back before the refund could: asked every second time, this ends, too.
+  step.call(attempt, live.askFirst ? 'query' : attempt.payBack ? 'pay-back' : 'undo')
 }
 
 /** Asks now, if nothing is under way. */
@@ -176,7 +176,8 @@ function endUnpaid(step: Step, attempt: Attempt, reason: string) {
   live.fruitless = 0
   // Nothing of it ever left the box: nothing can come back.
   attempt.watch = attempt.provider === 'cash' || (!live.maybeSent && live.sends > 0) ? 'clear' : 'due'
-  live.dueAt = attempt.watch === 'clear' ? Number.POSITIVE_INFINITY : watchFrom(step, attempt)
+  live.watchAt = watchFrom(step, attempt)
+  live.dueAt = attempt.watch === 'clear' ? Number.POSITIVE_INFINITY : live.watchAt
   step.save()
   step.add({ do: 'drop-code' })
   if (attempt.late) {
@@ -228,7 +229,7 @@ function undoAnswered(step: Step, attempt: Attempt, answer: (Answer & { to: 'und
 function queriedWhileUndoing(step: Step, attempt: Attempt, answer: (Answer & { to: 'query' })['answer']) {
   const live = step.live(attempt)
   live.askFirst = false
-  if (answer.kind === 'paid' && live.undoRefused) return payBack(step, attempt)
+  if (answer.kind === 'paid' && live.undoRefused && !attempt.payBack) return payBack(step, attempt)
   // Closed, revoked or given back: confirmed by the provider's own state, whoever's undo it was.
   if (answer.kind === 'failed') return undone(step, attempt)
   later(step, attempt)
@@ -266,6 +267,11 @@ function watched(step: Step, attempt: Attempt, answer: (Answer & { to: 'query' }
   switch (answer.kind) {
     case 'not-found':
     case 'failed':
+      // A till that looks early does not make it clear earlier.
+      if (step.now < live.watchAt) {
+        live.dueAt = live.watchAt
+        return
+      }
       attempt.watch = 'clear'
       live.dueAt = Number.POSITIVE_INFINITY
       return step.save()

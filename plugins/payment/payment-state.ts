@@ -24,6 +24,8 @@ export interface Live {
   /** A query comes before the next undo. */
   askFirst: boolean
   undoRefused: boolean
+  /** Of one that ended unpaid: not before then is it clear that no money will come. */
+  watchAt: number
 }
 
 export interface LiveRefund {
@@ -175,6 +177,7 @@ export const newLive = (timing: Timing, now: number): Live => ({
   fruitless: 0,
   askFirst: false,
   undoRefused: false,
+  watchAt: Number.POSITIVE_INFINITY,
 })
 
 /** When the machine wants to be stepped with `due`; Infinity: not by itself. */

@@ -48,8 +48,8 @@ function take(step: Step, event: PaymentEvent) {
     case 'look':
       for (const attempt of payment.attempts) look(step, attempt)
       for (const [number, live] of Object.entries(state.liveRefunds)) {
-        live.dueAt = Math.min(live.dueAt, step.now)
-        if (!isRefundOver(payment, number)) refundDue(step, number)
+        if (!live.pending) live.dueAt = step.now
+        refundDue(step, number)
       }
       return
     case 'refund':
@@ -134,17 +134,12 @@ function end(step: Step, reason: string) {
 function allDue(step: Step) {
   const { payment, state } = step
   for (const attempt of payment.attempts) due(step, attempt)
-  for (const number of Object.keys(state.liveRefunds)) if (!isRefundOver(payment, number)) refundDue(step, number)
+  for (const number of Object.keys(state.liveRefunds)) refundDue(step, number)
   if (payment.end !== undefined || step.now < state.expiresAt) return
   const last = currentOf(payment)
   if (!last || isSettled(last)) return end(step, 'expired')
   // Asked once more, and undone by the answer if nobody has paid.
   if (last.show === 'qr' && last.phase === 'waiting') look(step, last)
-}
-
-const isRefundOver = (payment: Payment, number: string): boolean => {
-  const phase = payment.refunds.find((one) => one.number === number)?.phase
-  return phase === 'done' || phase === 'refused'
 }
 
 /** What was durable goes on: whatever may have been sent is asked about; a pay code is gone, so nothing is charged again. */
@@ -163,7 +158,8 @@ function boot(step: Step, event: PaymentEvent & { kind: 'boot' }) {
     }
     const live = { ...newLive(timing, event.now), held: attempt.show === 'qr', maybeSent: true, sends: 2 }
     state.live[attempt.number] = live
-    if (attempt.watch === 'due') live.dueAt = watchFrom(step, attempt)
+    live.watchAt = watchFrom(step, attempt)
+    if (attempt.watch === 'due') live.dueAt = live.watchAt
     if (isSettled(attempt)) continue
     live.dueAt = event.now
     if (attempt.phase === 'undoing' && !attempt.payBack) live.dueAt = event.now + timing.undoAfterMs

@@ -106,7 +106,9 @@ export interface Payment {
 
 export const isSettled = (attempt: Attempt): boolean => attempt.phase === 'paid' || attempt.phase === 'failed' || attempt.phase === 'undone'
 
-export const currentOf = (payment: Payment): Attempt | undefined => payment.attempts.at(-1)
+/** The one that counts now: one that is not final, else the last. */
+export const currentOf = (payment: Payment): Attempt | undefined =>
+  payment.attempts.findLast((one) => !isSettled(one)) ?? payment.attempts.at(-1)
 
 /** What has left the payment for the shopper, or may have. */
 export const refundedOf = (payment: Payment, also: readonly RefundPhase[] = []): number =>

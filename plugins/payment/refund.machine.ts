@@ -36,6 +36,8 @@ export function refundAnswered(step: Step, number: string, answer: RefundAnswer)
   const live = step.state.liveRefunds[number]
   if (!one || !live?.pending) return
   live.pending = false
+  live.dueAt = Number.POSITIVE_INFINITY
+  if (answer.kind !== 'unknown') delete step.state.liveRefunds[number]
   switch (answer.kind) {
     case 'refunded': {
       one.phase = 'done'

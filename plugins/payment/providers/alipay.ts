@@ -117,7 +117,11 @@ class AlipayProvider implements Provider {
     const said = known(await this.#call('alipay.trade.cancel', { out_trade_no: order.number }))
     if ('kind' in said) return { kind: 'again', reason: said.reason }
     const answer = said.fields
-    if (answer.code === '10000') return answer.retry_flag === 'Y' ? { kind: 'again', reason: 'retry_flag' } : { kind: 'undone' }
+    if (answer.code === '10000') {
+      if (answer.retry_flag === 'Y') return { kind: 'again', reason: 'retry_flag' }
+      // "Success" for a number it does not know closes nothing: a charge on its way would still be carried out.
+      return answer.action === undefined && answer.trade_no === undefined ? { kind: 'not-found' } : { kind: 'undone' }
+    }
     if (answer.retry_flag === 'Y') return { kind: 'again', reason: wordOf(answer) }
     switch (answer.sub_code) {
       case 'ACQ.TRADE_NOT_EXIST':

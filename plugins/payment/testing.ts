@@ -1,0 +1,101 @@
+/** Simulated providers on real HTTP and the plugin that talks to them, for the tests of this folder. */
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import type { Json, JsonObject } from '../../daemon/contract/json.ts'
+import { type HarnessOptions, PluginHarness } from '../../daemon/testing/plugin-harness.ts'
+import start from './plugin.ts'
+import { AlipaySimulator } from './simulators/alipay.ts'
+import { type SimulatedKeys, simulatedKeys } from './simulators/keys.ts'
+import { WechatSimulator } from './simulators/wechat.ts'
+
+export const manifestUrl = new URL('./', import.meta.url)
+export const ALIPAY_CODE = '281234567890123456'
+export const WECHAT_CODE = '134567890123456789'
+
+let keys: SimulatedKeys | undefined
+/** One set for a test file: making them takes a while. */
+export const testKeys = (): SimulatedKeys => {
+  keys ??= simulatedKeys(mkdtempSync(join(tmpdir(), 'shopwire-pay-keys-')))
+  return keys
+}
+
+export interface PayShop {
+  alipay: AlipaySimulator
+  wechat: WechatSimulator
+  shop: PluginHarness
+  config: JsonObject
+  /** kill -9: a copy of what was durable at that moment; the process is gone. */
+  crash(): Promise<Map<string, Json>>
+  restart(durable: Map<string, Json>): Promise<PluginHarness>
+  open(order: string, amount: number, more?: JsonObject): Promise<JsonObject>
+  code(code?: string, till?: string): Promise<JsonObject>
+  status(order: string): Promise<JsonObject>
+  /** Waits until the payment of the order is in this state. */
+  is(order: string, status: string): Promise<JsonObject>
+}
+
+/** Fast clocks: what takes a shop half a minute takes a test a moment. */
+export const QUICK = { timeoutMs: 800, queryMs: 60, giveUpMs: 600, undoAfterMs: 0, settleMs: 300 }
+
+export async function payShop(t: Test, extra: JsonObject = {}, options: Partial<HarnessOptions> = {}): Promise<PayShop> {
+  const made = testKeys()
+  const alipay = new AlipaySimulator(made.alipay, made.appId)
+  const wechat = new WechatSimulator(made.wechat, 0)
+  const [alipayPort, wechatPort] = await Promise.all([alipay.listen(), wechat.listen()])
+  const { alipay: ownAlipay, wechat: ownWechat, ...rest } = extra
+  const config = {
+    alipay: { ...made.config.alipay, gateway: `http://127.0.0.1:${alipayPort}/gateway.do`, ...QUICK, ...(ownAlipay as JsonObject) },
+    wechat: { ...made.config.wechat, endpoint: `http://127.0.0.1:${wechatPort}/`, ...QUICK, ...(ownWechat as JsonObject) },
+    warm: false,
+    ...rest,
+  } as JsonObject
+  const launch = (store: Map<string, Json>) =>
+    PluginHarness.start({ start: start as unknown as HarnessOptions['start'], manifestUrl, config, ...options, store })
+  let shop = await launch(options.store ?? new Map())
+  const running = [shop]
+  t.teardown(async () => {
+    for (const one of running) await one.stop()
+    await alipay.close()
+    await wechat.close()
+  })
+  const made2: PayShop = {
+    alipay,
+    wechat,
+    config,
+    get shop() {
+      return shop
+    },
+    async crash() {
+      const durable = structuredClone(shop.store)
+      await shop.stop()
+      return durable
+    },
+    async restart(durable) {
+      shop = await launch(durable)
+      running.push(shop)
+      return shop
+    },
+    open: async (order, amount, more = {}) => (await shop.command('-', 'open', { order, amount, till: 'till-1', ...more })) as JsonObject,
+    code: async (code = ALIPAY_CODE, till = 'till-1') =>
+      (await shop.command('-', 'code', { code, channel: code.startsWith('1') ? 'wechat' : 'alipay', scanner: till })) as JsonObject,
+    async status(order) {
+      const { payments } = (await shop.command('-', 'payments', { order })) as { payments: JsonObject[] }
+      return payments[0] ?? {}
+    },
+    async is(order, status) {
+      const end = performance.now() + 20_000
+      for (;;) {
+        const seen = await made2.status(order)
+        if (seen.status === status) return seen
+        if (performance.now() > end) throw new Error(`waited for ${order} to be ${status}; it is ${JSON.stringify(seen)}`)
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
+    },
+  }
+  return made2
+}
+
+/** Everything the plugin has let out of its hands. */
+export const everything = (shop: PluginHarness): string => JSON.stringify([shop.events, shop.states, shop.logs, [...shop.store]])
