@@ -1,0 +1,212 @@
+/** Redemption as a till lives it: the real shell, schemas and store; HQ and the payment side are played. */
+import t from 'tap'
+import { Hq } from './testing/hq.ts'
+import { Till, type TillOptions } from './testing/till.ts'
+
+async function shop(
+  t: Pick<typeof import('tap').default, 'teardown'>,
+  options: TillOptions = {},
+  hq = new Hq(),
+): Promise<{ till: Till; hq: Hq }> {
+  hq.add('coupon', 'CPN-TENOFF-0001', 500)
+  hq.add('pickup', 'PU-7788-4321', 0)
+  const till = await Till.start({ ask: hq.ask, ...options })
+  t.teardown(() => till.stop())
+  return { till, hq }
+}
+
+t.test('a coupon is scanned, the payment opened and paid: reserved, then used, and HQ knows', async (t) => {
+  const { till, hq } = await shop(t)
+  await till.scan('coupon', 'CPN-TENOFF-0001')
+  const reserved = await till.heard('redemption-reserved')
+  t.match(reserved, { kind: 'coupon', value: 500, label: '500 off', offline: false, code: '***********0001', till: 'till-1' })
+  t.type(reserved.heldUntil, 'string', 'held for the till until a payment is opened')
+  await till.opens('p-1')
+  await till.settles('p-1', 'paid')
+  t.match(await till.heard('redeemed'), { redemption: reserved.redemption, payment: 'p-1', order: 'order-p-1', value: 500 })
+  await till.harness.until(() => hq.commits.length === 1, 'HQ hears of it')
+  t.match(hq.commits, [{ code: 'coupon:CPN-TENOFF-0001', payment: 'p-1', conflict: false }])
+  t.notMatch(JSON.stringify([till.harness.events, till.harness.logs]), /CPN-TENOFF/, 'the code stands in no event and no log')
+})
+
+t.test('the payment falls through: the coupon is free again and can be used on the next one', async (t) => {
+  const { till, hq } = await shop(t)
+  for (const [index, outcome] of (['failed', 'cancelled', 'reversed'] as const).entries()) {
+    await till.opens(`p-${index}`)
+    await till.scan('coupon', 'CPN-TENOFF-0001')
+    await till.heard('redemption-reserved', index + 1)
+    await till.settles(`p-${index}`, outcome)
+    t.match(await till.heard('released', index + 1), { reason: outcome, payment: `p-${index}` })
+  }
+  await till.opens('p-last')
+  await till.scan('coupon', 'CPN-TENOFF-0001')
+  await till.heard('redemption-reserved', 4)
+  await till.settles('p-last', 'paid')
+  await till.harness.until(() => hq.commits.length === 1, 'the commit')
+  t.match(hq.commits, [{ payment: 'p-last' }])
+})
+
+t.test('no payment comes: the coupon does not stay held for ever', async (t) => {
+  const { till, hq } = await shop(t, { redeem: { holdSeconds: 1 } })
+  await till.scan('coupon', 'CPN-TENOFF-0001')
+  await till.heard('redemption-reserved')
+  t.match(await till.heard('released'), { reason: 'expired' })
+  await till.harness.until(() => hq.heard.some((one) => one.request === 'release'), 'HQ is told')
+})
+
+t.test('the same coupon twice on one sale counts once; at two tills at once one wins; a used one is refused', async (t) => {
+  const { till } = await shop(t)
+  await Promise.all([till.scan('coupon', 'CPN-TENOFF-0001', 'till-1'), till.scan('coupon', 'CPN-TENOFF-0001', 'till-2')])
+  t.match(await till.heard('redemption-refused'), { reason: 'in-use', till: 'till-2' })
+  t.match(await till.heard('redemption-reserved'), { till: 'till-1' })
+  await till.scan('coupon', 'CPN-TENOFF-0001', 'till-1')
+  t.match(await till.heard('redemption-refused', 2), { reason: 'already-here', till: 'till-1' })
+  t.match(
+    await till.command('redeem', { till: 'till-1', kind: 'coupon', code: 'CPN-TENOFF-0001' }),
+    { state: 'reserved' },
+    'asked for: the one that is there',
+  )
+  await till.opens('p-1')
+  await till.settles('p-1', 'paid')
+  await till.heard('redeemed')
+  await t.rejects(till.command('redeem', { till: 'till-2', kind: 'coupon', code: 'CPN-TENOFF-0001' }), {
+    code: 'code-used',
+    message: /used/,
+  })
+})
+
+t.test('a pick-up of what is paid already is completed by the till; a coupon is not', async (t) => {
+  const { till, hq } = await shop(t)
+  const pickup = await till.command('redeem', { till: 'till-1', kind: 'pickup', code: 'PU-7788-4321' })
+  t.match(pickup, { state: 'reserved', value: 0 })
+  t.match(await till.command('redeem', { redemption: pickup.redemption as string }), { state: /committ/ })
+  await till.harness.until(() => hq.commits.length === 1, 'HQ hears of it')
+  const coupon = await till.command('redeem', { till: 'till-1', kind: 'coupon', code: 'CPN-TENOFF-0001' })
+  await t.rejects(till.command('redeem', { redemption: coupon.redemption as string }), { code: 'payment-state' })
+  t.match(await till.command('release', { till: 'till-1' }), { released: [{ state: /releas/, reason: 'till' }] })
+  await t.rejects(till.command('release', { redemption: pickup.redemption as string }), { code: 'payment-state' })
+  await t.rejects(till.command('release', { redemption: 'nobody' }), { code: 'not-found' })
+  await t.rejects(till.command('release', {}), { code: 'args-invalid' })
+  await t.rejects(till.command('redeem', { till: 'till-1' }), { code: 'args-invalid' })
+  await t.rejects(till.command('redeem', { till: 'till-1', kind: 'member', code: 'x' }), { code: 'args-invalid' })
+})
+
+t.test('the money goes back: HQ decides whether the coupon may be used again', async (t) => {
+  for (const reusable of [true, false]) {
+    const { till, hq } = await shop(t)
+    hq.reusable = reusable
+    await till.opens('p-1')
+    await till.scan('coupon', 'CPN-TENOFF-0001')
+    await till.heard('redemption-reserved')
+    await till.settles('p-1', 'paid')
+    await till.settles('p-1', 'refunded')
+    await till.harness.until(() => hq.heard.some((one) => one.request === 'unredeem'), 'HQ is asked')
+    if (reusable) {
+      t.match(await till.heard('released'), { reason: 'refunded' })
+      t.match(await till.command('redeem', { till: 'till-1', kind: 'coupon', code: 'CPN-TENOFF-0001' }), { state: 'reserved' })
+    } else await t.rejects(till.command('redeem', { till: 'till-1', kind: 'coupon', code: 'CPN-TENOFF-0001' }), { code: 'code-used' })
+  }
+})
+
+t.test('HQ is away when the payment is paid, and the box restarts: HQ hears of it afterwards, once', async (t) => {
+  const { till, hq } = await shop(t)
+  await till.opens('p-1')
+  await till.scan('coupon', 'CPN-TENOFF-0001')
+  await till.heard('redemption-reserved')
+  hq.faults.away = true
+  await till.settles('p-1', 'paid')
+  await till.heard('redeemed')
+  const disk = till.disk()
+  await till.stop()
+  hq.faults.away = false
+  hq.faults.dropAnswer = true
+  const after = await Till.start({ ask: hq.ask, store: disk })
+  t.teardown(() => after.stop())
+  await after.harness.until(() => hq.commits.length === 1, 'HQ has it, and its answer is lost')
+  hq.faults.dropAnswer = false
+  await after.harness.until(() => JSON.stringify([...after.disk()]).includes('"phase":"committed"'), 'confirmed')
+  t.equal(hq.commits.length, 1)
+  t.ok(new Set(hq.heard.filter((one) => one.request === 'commit').map((one) => one.id)).size === 1, 'always under the same id')
+})
+
+t.test('HQ reserved and its answer was lost: the till hears no in time, and HQ is told to let go', async (t) => {
+  const { till, hq } = await shop(t, { redeem: { reserveSeconds: 0.2 } })
+  hq.faults.dropAnswer = true
+  await t.rejects(till.command('redeem', { till: 'till-1', kind: 'coupon', code: 'CPN-TENOFF-0001' }), { code: 'hq-no-answer' })
+  t.match(await till.heard('redemption-refused'), { reason: 'hq-no-answer' })
+  hq.faults.dropAnswer = false
+  await till.harness.until(() => hq.codes.get('coupon:CPN-TENOFF-0001')?.by === undefined, 'HQ has let go')
+  t.match(await till.command('redeem', { till: 'till-1', kind: 'coupon', code: 'CPN-TENOFF-0001' }), { state: 'reserved' })
+})
+
+t.test('a scan that the journal delivers again is one redemption; one from before a long outage is not for this customer', async (t) => {
+  const { till, hq } = await shop(t)
+  const scan = { scan: 'event-1', till: 'till-1', kind: 'coupon' as const, code: 'CPN-TENOFF-0001', at: new Date().toISOString() }
+  await till.redemptions.scanned(scan)
+  await till.redemptions.scanned(scan)
+  await till.heard('redemption-reserved')
+  const disk = till.disk()
+  await till.stop()
+  const after = await Till.start({ ask: hq.ask, store: disk })
+  t.teardown(() => after.stop())
+  await after.redemptions.scanned(scan)
+  t.match(await after.command('redemptions', {}), { total: 1, redemptions: [{ state: 'reserved', code: '***********0001' }] })
+  await after.scan('coupon', 'CPN-OTHER-0002', 'till-1', new Date(Date.now() - 600_000).toISOString())
+  t.match(await after.heard('redemption-refused'), { reason: 'late' })
+})
+
+t.test('the box dies between the opening of a payment and our hearing of it: the held coupon finds its payment', async (t) => {
+  const { till, hq } = await shop(t, { redeem: { holdSeconds: 1 } })
+  await till.scan('coupon', 'CPN-TENOFF-0001')
+  await till.heard('redemption-reserved')
+  till.open.set('till-1', { payment: 'p-1', order: 'o-1', till: 'till-1', amount: 500, currency: 'CNY' })
+  await till.harness.until(() => JSON.stringify([...till.disk()]).includes('"payment":"p-1"'), 'attached when its hold ends')
+  await till.settles('p-1', 'paid')
+  await till.harness.until(() => hq.commits.length === 1, 'committed')
+})
+
+t.test('who guesses codes is locked out, without HQ being asked; other tills go on', async (t) => {
+  const { till, hq } = await shop(t, { redeem: { lock: { wrong: 3, windowSeconds: 60, lockSeconds: 60 } } })
+  for (let guess = 0; guess < 3; guess++)
+    await t.rejects(till.command('redeem', { till: 'till-1', kind: 'coupon', code: `guess-${guess}` }), { code: 'code-invalid' })
+  const asked = hq.heard.length
+  await t.rejects(till.command('redeem', { till: 'till-1', kind: 'coupon', code: 'CPN-TENOFF-0001' }), { code: 'code-locked' })
+  await t.rejects(till.command('member', { till: 'till-1', code: 'VIP1' }), { code: 'code-locked' })
+  t.equal(hq.heard.length, asked)
+  t.match(await till.command('redeem', { till: 'till-2', kind: 'coupon', code: 'CPN-TENOFF-0001' }), { state: 'reserved' })
+  const disk = till.disk()
+  await till.stop()
+  const after = await Till.start({ ask: hq.ask, store: disk, redeem: { lock: { wrong: 3, windowSeconds: 60, lockSeconds: 60 } } })
+  t.teardown(() => after.stop())
+  await t.rejects(
+    after.command('redeem', { till: 'till-1', kind: 'coupon', code: 'x' }),
+    { code: 'code-locked' },
+    'a restart does not help',
+  )
+  for (let guess = 0; guess < 12; guess++)
+    await after.command('redeem', { till: `fake-${guess}`, kind: 'coupon', code: `g-${guess}` }).catch(() => {})
+  await t.rejects(
+    after.command('redeem', { till: 'till-3', kind: 'coupon', code: 'x' }),
+    { code: 'code-locked' },
+    'nor does another till’s name',
+  )
+})
+
+t.test('HQ answers what nobody can read: no to the till, and HQ is told to let go', async (t) => {
+  for (const answer of [null, 'yes', {}, { value: -1 }, { value: 1.5 }, { value: '500' }, { value: 2 ** 53 }]) {
+    const asked: string[] = []
+    const till = await Till.start({
+      ask: async (request) => {
+        asked.push(request)
+        return request === 'reserve' ? answer : {}
+      },
+    })
+    t.teardown(() => till.stop())
+    await t.rejects(
+      till.command('redeem', { till: 'till-1', kind: 'coupon', code: 'CPN-1' }),
+      { code: 'hq-refused' },
+      JSON.stringify(answer),
+    )
+    await till.harness.until(() => asked.includes('release'), 'released')
+  }
+})
