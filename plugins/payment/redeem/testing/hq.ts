@@ -29,7 +29,10 @@ export class Hq {
   readonly commits: { code: string; redemption: string; payment: string | undefined; conflict: boolean }[] = []
   readonly faults: HqFaults = { away: false, dropRequest: false, dropAnswer: false }
   reusable = true
+  /** Off: an HQ that forgets releases, which README.md forbids. */
+  tombstones = true
   readonly #redemptions = new Map<string, 'reserved' | 'committed' | 'released' | 'returned'>()
+  readonly #refusals = new Map<string, Failure>()
   readonly #conflicts = new Map<string, JsonObject>()
 
   add(kind: CodeKind, code: string, value: number): void {
@@ -44,7 +47,7 @@ export class Hq {
     this.heard.push({ request, args: asked, id })
     let answer: Json | Failure
     try {
-      answer = this.#answer(request, asked)
+      answer = this.answer(request, asked)
     } catch (error) {
       answer = error as Failure
     }
@@ -57,7 +60,8 @@ export class Hq {
     return this.#redemptions.get(redemption)
   }
 
-  #answer(request: string, args: JsonObject): Json {
+  /** What HQ makes of a request, each time it arrives. Throws its refusals. */
+  answer(request: string, args: JsonObject): Json {
     const redemption = String(args.redemption)
     const known = this.codes.get(`${args.kind}:${args.code}`)
     switch (request) {
@@ -67,7 +71,7 @@ export class Hq {
         return this.#commit(redemption, known, args)
       case 'release':
         // Whatever comes later of this redemption comes too late.
-        if (this.#redemptions.get(redemption) !== 'committed') this.#redemptions.set(redemption, 'released')
+        if (this.tombstones && this.#redemptions.get(redemption) !== 'committed') this.#redemptions.set(redemption, 'released')
         if (known?.by === redemption && !known.used) delete known.by
         return {}
       case 'unredeem':
@@ -88,12 +92,22 @@ export class Hq {
   }
 
   #reserve(redemption: string, known: Known | undefined): Json {
-    if (!known) throw new Failure('code-invalid', 'no such code')
-    if (this.#redemptions.get(redemption) === 'released') throw new Failure('code-invalid', 'this redemption was released')
-    if (known.by !== undefined && known.by !== redemption) throw new Failure('code-used', 'it is used or in use elsewhere')
+    // A no stays a no: a repeat that the network held back must not reserve for a sale that is over.
+    const refusal = this.#refusals.get(redemption) ?? this.#objection(redemption, known)
+    if (refusal || !known) {
+      const no = refusal ?? new Failure('code-invalid', 'no such code')
+      this.#refusals.set(redemption, no)
+      throw no
+    }
     known.by = redemption
     this.#redemptions.set(redemption, known.used ? 'committed' : 'reserved')
     return { value: known.value, currency: 'CNY', label: `${known.value} off` }
+  }
+
+  #objection(redemption: string, known: Known | undefined): Failure | undefined {
+    if (this.#redemptions.get(redemption) === 'released') return new Failure('code-invalid', 'this redemption was released')
+    if (known?.by !== undefined && known.by !== redemption) return new Failure('code-used', 'it is used or in use elsewhere')
+    return undefined
   }
 
   #commit(redemption: string, known: Known | undefined, args: JsonObject): Json {

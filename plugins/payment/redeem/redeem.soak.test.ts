@@ -1,0 +1,16 @@
+/** The long run of redeem.machine.test.ts: `npm run soak`. */
+import fc from 'fast-check'
+import t from 'tap'
+import { actions, live } from './testing/world.ts'
+
+const RUNS = Number(process.env.REDEEM_RUNS ?? 100_000)
+
+t.test(`${RUNS} simulated days of two shops`, async (t) => {
+  fc.assert(
+    fc.property(actions, (steps) => {
+      live(steps)
+    }),
+    { numRuns: RUNS },
+  )
+  t.pass('all of them came right')
+})
