@@ -11,6 +11,9 @@ export function maskCode(code: string): string {
   return `${'*'.repeat(Math.min(code.length - shown, 12))}${shown === 0 ? '' : code.slice(-shown)}`
 }
 
+/** What HQ says may quote the code. */
+export const withoutCode = (message: string, code: string): string => message.replaceAll(code, maskCode(code)).slice(0, 200)
+
 /** Equal for equal codes, in every shop with the same privacy key. A claim link counts by its token, as the portal hashes it. */
 export function codeHash(pseudonym: Pseudonym, kind: string, code: string): string {
   const token = kind === 'claim' ? code.slice(code.lastIndexOf('/') + 1) : code

@@ -4,7 +4,7 @@ import type { Json, JsonObject } from '../../../daemon/contract/json.ts'
 import type { PluginContext } from '../../../daemon/contract/plugin.ts'
 import type { OpenPayment, PaymentDesk } from './api.ts'
 import type { RedeemConfig } from './config.ts'
-import { codeHash, deviceOf, maskCode } from './event-data.ts'
+import { codeHash, deviceOf, maskCode, withoutCode } from './event-data.ts'
 import { type Guesses, guessedWrong, isLocked } from './guesses.machine.ts'
 
 const RECORDS = 'redeem/member/'
@@ -178,7 +178,7 @@ export class MemberDesk {
     } catch (error) {
       const { code: why, message } = asFailure(error, 'hq-no-answer')
       const word = why === 'code-invalid' || why === 'code-used' || why === 'code-locked' || why === 'hq-refused' || why === 'forbidden'
-      return word ? { refused: why, message: message.slice(0, 200) } : { answer: undefined }
+      return word ? { refused: why, message: withoutCode(message, code) } : { answer: undefined }
     }
   }
 

@@ -1,8 +1,7 @@
 /** HQ is away: codes are taken by the signed list it pushed, remembered as used, and told to HQ when it is back. */
 import t from 'tap'
-import { systemClock } from '../../../daemon/clock.ts'
 import type { Json, JsonObject } from '../../../daemon/contract/json.ts'
-import type { Clock, WallMs } from '../../../daemon/contract/plugin.ts'
+import type { Clock, MonoMs, WallMs } from '../../../daemon/contract/plugin.ts'
 import { LIST_BYTES } from './code-list.ts'
 import { Hq, ListMaker } from './testing/hq.ts'
 import { Till, type TillOptions } from './testing/till.ts'
@@ -221,7 +220,15 @@ t.test('a list in parts, in any order, over a restart; one without an end is dro
 
 t.test('the list runs out while HQ is away, or the clock was never set: no code is taken', async (t) => {
   let wall = Date.now()
-  const clock: Clock = { ...systemClock, wall: () => wall as WallMs }
+  const clock: Clock = {
+    wall: () => wall as WallMs,
+    mono: () => performance.now() as MonoMs,
+    timer: (ms, run) => {
+      const handle = setTimeout(run, ms)
+      return () => clearTimeout(handle)
+    },
+    sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  }
   const { till } = await shop(t, { clock })
   await till.command('code-list', await maker.list(1, [COUPON]))
   wall += 2 * 86_400_000

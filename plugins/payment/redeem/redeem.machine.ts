@@ -62,7 +62,7 @@ function takeCode(state: RedeemState, record: Redemption): void {
 
 export const redeemMachine: Machine<RedeemState, RedeemEvent, RedeemEffect> = { step }
 
-export function step(state: RedeemState, event: RedeemEvent): readonly RedeemEffect[] {
+function step(state: RedeemState, event: RedeemEvent): readonly RedeemEffect[] {
   if (event.type === 'stop') {
     state.stopping = true
     return []
@@ -93,7 +93,7 @@ function react(state: RedeemState, event: Exclude<RedeemEvent, { type: 'stop' }>
     case 'released':
       return live.record.phase === 'reserved' ? release(state, live, 'till', 'the till took it back', now) : []
     case 'completed':
-      return mayComplete(state, live.record) ? commit(live, now) : []
+      return mayComplete(state, live.record) ? complete(live, now) : []
     case 'told':
       live.record.news.shift()
       return [keep(live), ...(live.record.news.length > 0 ? [{ do: 'tell' as const, id: event.id }] : [])]
@@ -105,8 +105,15 @@ function unheard(state: RedeemState, live: Live, wall: number): RedeemEffect[] {
   return live.record.phase === 'releasing' && !live.sent ? released(state, live, wall) : []
 }
 
-export const mayComplete = ({ settings }: RedeemState, { phase, payment, kind }: Redemption): boolean =>
-  phase === 'reserved' && payment === undefined && settings.withoutPayment.includes(kind)
+export const mayComplete = ({ settings }: RedeemState, { phase, kind }: Redemption): boolean =>
+  phase === 'reserved' && settings.withoutPayment.includes(kind)
+
+/** Honoured by itself: it has nothing to do with a payment that happens to be open. */
+function complete(live: Live, now: number): RedeemEffect[] {
+  delete live.record.payment
+  delete live.record.order
+  return commit(live, now)
+}
 
 function onTick(
   state: RedeemState,

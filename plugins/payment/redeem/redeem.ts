@@ -5,10 +5,10 @@ import type { Json, JsonObject } from '../../../daemon/contract/json.ts'
 import type { PluginContext } from '../../../daemon/contract/plugin.ts'
 import type { OpenPayment, PaymentDesk, PaymentOutcome, Redemptions } from './api.ts'
 import { publicKeysOf, type RedeemConfig } from './config.ts'
-import { deviceOf, faceOf, newsData } from './event-data.ts'
+import { deviceOf, faceOf, newsData, withoutCode } from './event-data.ts'
 import { type ListPart, ListShelf } from './list-shelf.ts'
 import { MemberDesk } from './member.ts'
-import { boot, mayComplete, nextDue, step } from './redeem.machine.ts'
+import { boot, mayComplete, nextDue, redeemMachine } from './redeem.machine.ts'
 import type { Question, RedeemEffect, RedeemEvent, RedeemState } from './redeem-state.ts'
 import { type CodeKind, isOpen, REASON_CODES, type Reason, type Redemption } from './redemption.ts'
 
@@ -222,7 +222,7 @@ class Redeemer implements Redemptions {
 
   /** Resolves when what the event changed is durable. */
   #take(make: () => Turn): Promise<void> {
-    return this.#inTurn(() => step(this.#machine, this.#timed(make())))
+    return this.#inTurn(() => redeemMachine.step(this.#machine, this.#timed(make())))
   }
 
   #timed(turn: Turn): RedeemEvent {
@@ -283,7 +283,7 @@ class Redeemer implements Redemptions {
       turn = () => ({ type: 'answered', id, question, answer })
     } catch (error) {
       const { code, message } = asFailure(error, 'hq-no-answer')
-      turn = () => ({ type: 'failed', id, question, code, message: message.slice(0, 200), random: Math.random() })
+      turn = () => ({ type: 'failed', id, question, code, message: withoutCode(message, String(args.code)), random: Math.random() })
     }
     await this.#take(turn)
   }

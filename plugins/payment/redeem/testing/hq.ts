@@ -75,6 +75,7 @@ export class Hq {
         if (known?.by === redemption && !known.used) delete known.by
         return {}
       case 'unredeem':
+        if (this.#redemptions.get(redemption) === 'returned') return { reusable: this.reusable }
         if (this.reusable && known?.by === redemption) {
           delete known.by
           known.used = false
@@ -105,7 +106,8 @@ export class Hq {
   }
 
   #objection(redemption: string, known: Known | undefined): Failure | undefined {
-    if (this.#redemptions.get(redemption) === 'released') return new Failure('code-invalid', 'this redemption was released')
+    const state = this.#redemptions.get(redemption)
+    if (state === 'released' || state === 'returned') return new Failure('code-invalid', 'this redemption is over')
     if (known?.by !== undefined && known.by !== redemption) return new Failure('code-used', 'it is used or in use elsewhere')
     return undefined
   }
@@ -113,7 +115,9 @@ export class Hq {
   #commit(redemption: string, known: Known | undefined, args: JsonObject): Json {
     const before = this.#conflicts.get(redemption)
     if (before) return { conflict: before }
-    if (this.#redemptions.get(redemption) === 'committed') return {}
+    // A redemption only moves forward: a commit that the network held back is not done again after the refund.
+    const state = this.#redemptions.get(redemption)
+    if (state === 'committed' || state === 'returned') return {}
     const code = `${args.kind}:${args.code}`
     const payment = args.payment === undefined ? undefined : String(args.payment)
     if (!known || (known.by !== undefined && known.by !== redemption)) {

@@ -8,7 +8,7 @@ import { Failure } from '../../../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../../../daemon/contract/json.ts'
 import type { MonoMs, WallMs } from '../../../../daemon/contract/plugin.ts'
 import type { OpenPayment, PaymentOutcome } from '../api.ts'
-import { boot, mayComplete, nextDue, step } from '../redeem.machine.ts'
+import { boot, mayComplete, nextDue, redeemMachine } from '../redeem.machine.ts'
 import type { Question, RedeemEffect, RedeemEvent, RedeemState, Settings } from '../redeem-state.ts'
 import { type CodeKind, occupies, type Redemption } from '../redemption.ts'
 import { Hq } from './hq.ts'
@@ -234,7 +234,7 @@ export class World {
       let event = make()
       if (this.#planted === 'commit-without-payment' && event.type === 'settled' && event.outcome === 'cancelled')
         event = { ...event, outcome: 'paid' }
-      this.#perform(shop, step(shop.state, event))
+      this.#perform(shop, redeemMachine.step(shop.state, event))
       return true
     } catch (error) {
       if (!(error instanceof Died)) throw error
