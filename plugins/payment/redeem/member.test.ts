@@ -86,3 +86,22 @@ t.test('an unknown member code, a shop that keeps its journal free of what is sh
   t.match(await till.command('member', { till: 'till-1', code: 'VIP-42' }), { display: LIN.display })
   t.notMatch(JSON.stringify(till.harness.events), /Welcome back/)
 })
+
+t.test('the box dies while a payment is open and its member is being handed over: found again after the start', async (t) => {
+  const { till, hq } = await shop(t)
+  await till.command('member', { till: 'till-1', code: 'VIP-42' })
+  const disk = till.disk()
+  await till.stop()
+  const after = await Till.start({ ask: hq.ask, store: disk })
+  t.teardown(() => after.stop())
+  after.open.set('till-1', { payment: 'p-1', order: 'o-1', till: 'till-1', amount: 500, currency: 'CNY' })
+  await after.harness.until(() => after.members.length === 1, 'handed over')
+  t.match(after.members, [{ payment: 'p-1' }])
+})
+
+t.test('nobody pays: the display forgets the member by itself', async (t) => {
+  const { till } = await shop(t, { redeem: { member: { displaySeconds: 1 } } })
+  await till.command('member', { till: 'till-1', code: 'VIP-42' })
+  t.match(await till.heard('display', 2), { till: 'till-1', cleared: true })
+  t.match(await till.command('display', { till: 'till-1' }), { shown: false })
+})

@@ -40,6 +40,8 @@ interface Shown {
   payment?: string
   /** Monotonic, ms. */
   until: number
+  /** Of the timer that clears it. */
+  cancel: () => void
 }
 
 type MemberContext = PluginContext<{ redeem: RedeemConfig }>
@@ -64,11 +66,7 @@ export class MemberDesk {
       const kept = value as unknown as Kept
       if (this.#isLate(kept.at)) await this.#context.store.delete(key)
       else if (kept.code !== undefined) this.#background({ ...kept, code: kept.code })
-      else {
-        this.#held.set(kept.till, kept)
-        const payment = this.#desk.openAt(kept.till)
-        if (payment) await this.opened(payment)
-      }
+      else this.#held.set(kept.till, kept)
     }
   }
 
@@ -108,15 +106,27 @@ export class MemberDesk {
 
   /** The basket is over: the display forgets the member. */
   async settled(payment: string): Promise<void> {
-    for (const [till, shown] of [...this.#shown]) {
-      if (shown.payment !== payment) continue
-      this.#shown.delete(till)
-      await this.#context.emit({ device: deviceOf(till), event: 'display', data: { till, cleared: true } })
+    for (const [till, shown] of [...this.#shown]) if (shown.payment === payment) await this.#clear(till)
+  }
+
+  async #clear(till: string): Promise<void> {
+    this.#shown.get(till)?.cancel()
+    this.#shown.delete(till)
+    await this.#context.emit({ device: deviceOf(till), event: 'display', data: { till, cleared: true } })
+  }
+
+  /** A crash may have come between the opening of a payment and our hearing of it. Says whether somebody still waits. */
+  async look(): Promise<boolean> {
+    for (const till of [...this.#held.keys()]) {
+      const payment = this.#desk.openAt(till)
+      if (payment) await this.opened(payment)
     }
+    return this.#held.size > 0
   }
 
   stop(): void {
     this.#stopping = true
+    for (const { cancel } of this.#shown.values()) cancel()
   }
 
   #refusal({ till, at }: MemberScan): { reason: 'late' | 'locked'; message: string } | undefined {
@@ -185,12 +195,20 @@ export class MemberDesk {
   async #show(scan: MemberScan, answer: Answer | undefined, visitor: string | undefined): Promise<void> {
     const { config, clock, emit } = this.#context
     const { display, displaySeconds } = config.redeem.member
-    const who: JsonObject = { till: scan.till, offline: answer === undefined, ...(visitor === undefined ? {} : { visitor }) }
+    const ms = displaySeconds * 1_000
+    const until = new Date(clock.wall() + ms).toISOString()
+    const who: JsonObject = { till: scan.till, offline: answer === undefined, until, ...(visitor === undefined ? {} : { visitor }) }
     const full = answer?.display === undefined ? who : { ...who, display: answer.display }
     const payment = this.#desk.openAt(scan.till)?.payment
+    this.#shown.get(scan.till)?.cancel()
     this.#shown.set(scan.till, {
       data: full,
-      until: clock.mono() + displaySeconds * 1_000,
+      until: clock.mono() + ms,
+      cancel: clock.timer(ms, () => {
+        this.#clear(scan.till).catch((error: unknown) =>
+          this.#context.log.warn({ code: asFailure(error).code }, 'a display was not cleared'),
+        )
+      }),
       ...(answer?.private === undefined ? {} : { private: answer.private }),
       ...(payment === undefined ? {} : { payment }),
     })

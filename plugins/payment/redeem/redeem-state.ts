@@ -50,6 +50,8 @@ export interface RedeemState {
   /** Those that are not final. */
   open: Set<string>
   guesses: Guesses
+  /** The last payments that became final: a scan that crosses the end of one must not wait for it. */
+  ended: Set<string>
   stopping: boolean
 }
 

@@ -34,6 +34,7 @@ export function boot(
     byCode: new Map(),
     open: new Set(),
     guesses: newGuesses(limits),
+    ended: new Set(),
     stopping: false,
   }
   const effects: RedeemEffect[] = []
@@ -127,7 +128,7 @@ function onTick(
     const { phase, payment, till } = live.record
     if (phase !== 'reserved' || payment !== undefined || (live.dueAt ?? Infinity) > now) continue
     // A crash may have come between the opening of a payment and our hearing of it.
-    const open = payments.find((one) => one.till === till)
+    const open = payments.find((one) => one.till === till && !state.ended.has(one.payment))
     effects.push(...(open ? attach(live, open) : release(state, live, 'expired', 'no payment was opened in time', now)))
   }
   for (const { record } of state.redemptions.values()) if (isOver(record, listIssuedAt, wall)) effects.push(...forget(state, record))

@@ -3,6 +3,8 @@ import fc from 'fast-check'
 import t from 'tap'
 import { actions, live } from './testing/world.ts'
 
+t.setTimeout(0)
+
 const RUNS = Number(process.env.REDEEM_RUNS ?? 100_000)
 
 t.test(`${RUNS} simulated days of two shops`, async (t) => {

@@ -17,6 +17,9 @@ const RETRY_MS = 1_000
 /** How often what is over is forgotten, at least. */
 const LOOK_ROUND_MS = 3_600_000
 const TICK_LEAST_MS = 5
+/** After a start the payment side is looked at so often for payments that members wait for. */
+const LOOK_MS = 500
+const LOOKS = 10
 
 type RedeemContext = PluginContext<{ redeem: RedeemConfig }>
 type Scan = Parameters<Redemptions['scanned']>[0]
@@ -49,6 +52,7 @@ class Redeemer implements Redemptions {
   #turn: Promise<unknown> = Promise.resolve()
   #stopping = false
   #cancelTick = (): void => {}
+  #cancelLook = (): void => {}
   readonly #waiting = new Map<string, Set<() => void>>()
 
   constructor(context: RedeemContext, desk: PaymentDesk, shelf: ListShelf) {
@@ -78,6 +82,7 @@ class Redeemer implements Redemptions {
     this.#members = new MemberDesk(this.#context, this.#desk, state.guesses)
     await this.#inTurn(() => effects)
     await this.#members.open()
+    this.#lookForPayments()
   }
 
   async scanned({ scan, till, kind, code, at }: Scan): Promise<void> {
@@ -119,6 +124,7 @@ class Redeemer implements Redemptions {
   async stop(): Promise<void> {
     this.#stopping = true
     this.#cancelTick()
+    this.#cancelLook()
     this.#member.stop()
     for (const id of [...this.#waiting.keys()]) this.#wake(id)
     await this.#turn.catch(() => {})
@@ -142,6 +148,7 @@ class Redeemer implements Redemptions {
     const id = shortId(commandId)
     await this.#scan(id, till, kind, code, this.#context.clock.wall())
     while (this.#record(id).phase === 'reserving' && !this.#stopping) await this.#changed(id)
+    await this.#durable()
     const record = this.#record(id)
     if (record.phase === 'reserving') throw new Failure('stopping', 'the plugin stops; the code is asked for again after the start')
     const no = record.worth === undefined ? record.ended : undefined
@@ -161,6 +168,7 @@ class Redeemer implements Redemptions {
         )
       await this.#take(() => ({ type: 'completed', id }))
     }
+    await this.#durable()
     return answerOf(this.#record(id))
   }
 
@@ -223,6 +231,11 @@ class Redeemer implements Redemptions {
   /** Resolves when what the event changed is durable. */
   #take(make: () => Turn): Promise<void> {
     return this.#inTurn(() => redeemMachine.step(this.#machine, this.#timed(make())))
+  }
+
+  /** What memory says now may be on its way to the disk still; the till hears of it when it is there. */
+  #durable(): Promise<void> {
+    return this.#inTurn(() => [])
   }
 
   #timed(turn: Turn): RedeemEvent {
@@ -324,6 +337,17 @@ class Redeemer implements Redemptions {
     const wait = due === undefined ? LOOK_ROUND_MS : Math.min(Math.max(due - clock.mono(), TICK_LEAST_MS), LOOK_ROUND_MS)
     this.#cancelTick = clock.timer(wait, () =>
       this.#background(this.#take(() => ({ type: 'tick', payments: this.#openWhereHeld(), listIssuedAt: this.#shelf.issuedAt }))),
+    )
+  }
+
+  /** The payment side may start after us; members wait for its payments no longer than a code would. */
+  #lookForPayments(rounds = LOOKS): void {
+    this.#cancelLook = this.#context.clock.timer(LOOK_MS, () =>
+      this.#background(
+        this.#member.look().then((waits) => {
+          if (waits && rounds > 1 && !this.#stopping) this.#lookForPayments(rounds - 1)
+        }),
+      ),
     )
   }
 

@@ -16,7 +16,7 @@ export function onScanned(state: RedeemState, event: Event<'scanned'>): RedeemEf
   if (state.redemptions.has(event.id)) return []
   const { id, till, kind, code, at, open, now, wall } = event
   const record: Redemption = { id, till, kind, code, at, phase: 'reserving', news: [] }
-  if (open) Object.assign(record, { payment: open.payment, order: open.order })
+  if (open && !state.ended.has(open.payment)) Object.assign(record, { payment: open.payment, order: open.order })
   const live: Live = { record, dueAt: now, deadline: now + state.settings.reserveMs, attempts: 0, sent: false }
   state.redemptions.set(id, live)
 

@@ -5,12 +5,14 @@ import type { OpenPayment, PaymentOutcome } from './api.ts'
 import type { Live, Question, RedeemEffect, RedeemState } from './redeem-state.ts'
 import { commit, committed, giveBack, keep, refuse, release, released, returned } from './steps.machine.ts'
 
+const ENDED_MOST = 500
 const RETRY_FIRST_MS = 1_000
 const RETRY_MOST_MS = 120_000
 
 /** What the till held is for this payment. */
 export function onOpened(state: RedeemState, payment: OpenPayment): RedeemEffect[] {
   const effects: RedeemEffect[] = []
+  if (state.ended.has(payment.payment)) return effects
   for (const live of openOnes(state)) {
     const { record } = live
     const held = record.payment === undefined && (record.phase === 'reserving' || record.phase === 'reserved')
@@ -30,6 +32,11 @@ export function attach(live: Live, payment: OpenPayment): RedeemEffect[] {
 
 export function onSettled(state: RedeemState, payment: string, outcome: PaymentOutcome, now: number): RedeemEffect[] {
   const effects: RedeemEffect[] = []
+  state.ended.add(payment)
+  for (const oldest of state.ended) {
+    if (state.ended.size <= ENDED_MOST) break
+    state.ended.delete(oldest)
+  }
   for (const live of state.redemptions.values()) if (live.record.payment === payment) effects.push(...settle(state, live, outcome, now))
   return effects
 }

@@ -56,6 +56,8 @@ interface Gateway {
   /** What must be called again after a crash, until it has been done. */
   owed: (() => RedeemEvent)[]
   open: Map<string, OpenPayment>
+  /** The payment before, which a scan may still take for the open one. */
+  last: Map<string, OpenPayment>
   told: { id: string; event: string; payment: string | undefined }[]
   /** Effects until it dies. */
   fuse: number
@@ -86,18 +88,28 @@ export class World {
     for (const { kind, code } of CODES) this.hq.add(kind, code, 100)
     for (let index = 0; index < 2; index++) {
       const { state } = boot(SETTINGS, LIMITS, [], this.now as MonoMs, this.now as WallMs)
-      this.gateways.push({ state, life: 0, disk: new Map(), owed: [], open: new Map(), told: [], fuse: Infinity })
+      this.gateways.push({ state, life: 0, disk: new Map(), owed: [], open: new Map(), last: new Map(), told: [], fuse: Infinity })
     }
   }
 
   scan(gateway: number, till: number, code: number): void {
+    const crossing = code > 24
     const { kind, code: text } = CODES[code % CODES.length] ?? CODES[0] ?? { kind: 'coupon', code: 'A' }
     const at = this.now
     const name = ++this.#names
     const shop = this.#shop(gateway)
     const where = TILLS[till % TILLS.length] ?? 'till-1'
     this.#owe(shop, () => {
-      return { type: 'scanned', id: `r${name}`, till: where, kind, code: text, at, open: shop.open.get(where), ...this.#clocks() }
+      return {
+        type: 'scanned',
+        id: `r${name}`,
+        till: where,
+        kind,
+        code: text,
+        at,
+        open: shop.open.get(where) ?? (crossing ? shop.last.get(where) : undefined),
+        ...this.#clocks(),
+      }
     })
   }
 
@@ -116,6 +128,7 @@ export class World {
     const open = shop.open.get(where)
     if (!open || outcome === 'refunded') return
     shop.open.delete(where)
+    shop.last.set(where, open)
     this.#outcome(shop, open.payment, outcome)
   }
 
@@ -214,6 +227,7 @@ export class World {
   #die(shop: Gateway): void {
     this.seen.add('died')
     shop.life += 1
+    shop.last.clear()
     if (this.#planted === 'spent-list-in-memory') for (const [id, one] of shop.disk) if (one.phase === 'committed') shop.disk.delete(id)
     this.#start(shop)
     for (const owed of [...shop.owed]) this.#pay(shop, owed)
