@@ -1,5 +1,6 @@
 /** `plugins.payment` of the config, as plugin.json's schema has filled it in. */
 import type { ProviderName } from './providers/api.ts'
+import type { RedeemConfig } from './redeem/config.ts'
 
 /** An absolute path, or the name of a systemd credential (a file in $CREDENTIALS_DIRECTORY). Never the key itself. */
 export type KeyPlace = string
@@ -61,4 +62,5 @@ export interface PaymentConfig {
   alipay?: AlipayConfig
   wechat?: WechatConfig
   hq?: HqConfig
+  redeem: RedeemConfig
 }

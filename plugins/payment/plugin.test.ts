@@ -93,7 +93,11 @@ t.test('amounts that are none, and other bad input: one clear error each, nothin
     [{ amount: 5, till: 'till-1' }, /order/],
   ] as const)
     await t.rejects(shop.command('-', 'open', args), { code: 'args-invalid', message: what })
-  for (const args of [{ code: '1', channel: 'alipay', till: 'till-1' }, { code: ALIPAY_CODE, channel: 'visa', till: 'till-1' }, { code: ALIPAY_CODE, channel: 'alipay' }])
+  for (const args of [
+    { code: '1', channel: 'alipay', till: 'till-1' },
+    { code: ALIPAY_CODE, channel: 'visa', till: 'till-1' },
+    { code: ALIPAY_CODE, channel: 'alipay' },
+  ])
     await t.rejects(shop.command('-', 'code', args), { code: 'args-invalid' })
   await t.rejects(shop.command('-', 'cancel', { payment: '00000000000000000000' }), { code: 'payment-not-found' })
   await t.rejects(shop.command('-', 'query', { order: 'nobody' }), { code: 'payment-not-found' })
@@ -307,5 +311,7 @@ t.test('a shop without keys and without HQ: a code is not charged, and the till 
   await open('U-1', 100)
   t.match(await code(), { claimed: false, reason: 'no-provider' })
   t.match(await status('U-1'), { status: 'open' })
-  await t.rejects(shop.command('-', 'open', { order: 'U-2', amount: 5, till: 'till-2', show: 'qr', channel: 'unionpay' }), { code: 'device-unsupported' })
+  await t.rejects(shop.command('-', 'open', { order: 'U-2', amount: 5, till: 'till-2', show: 'qr', channel: 'unionpay' }), {
+    code: 'device-unsupported',
+  })
 })

@@ -5,15 +5,15 @@ import type { PluginContext, RunningPlugin, StartPlugin } from '../../daemon/con
 import { checkAmount } from './amount.ts'
 import type { PaymentConfig } from './config.ts'
 import { type CodeArgs, Desk, type OpenArgs } from './desk.ts'
-import { noRedemptions } from './no-redemptions.ts'
 import { Providers } from './providers/choose.ts'
 import type { Redemptions } from './redeem/api.ts'
+import { openRedemptions } from './redeem/redeem.ts'
 
 /** Payments: opened by tills, charged by what the scanner reads or the shopper scans, until each is final or said to be unknown. */
 const start: StartPlugin<PaymentConfig> = async (context: PluginContext<PaymentConfig>): Promise<RunningPlugin> => {
   const providers = new Providers(context)
   const desk = new Desk(context, providers)
-  const redemptions: Redemptions = noRedemptions
+  const redemptions = await openRedemptions(context, desk)
   await desk.start(redemptions)
   providers.start()
   context.subscribe(['shopwire.scanner.scan'], (event) => scanned(redemptions, event))

@@ -46,7 +46,10 @@ export default async function simulate(args: string[], out: Out, signal: AbortSi
   const told = new Map<string, string>()
   const shown = new Map<string, number>()
   const look = setInterval(() => {
-    for (const [name, { ledger }] of [['alipay', alipay], ['wechat', wechat]] as const) {
+    for (const [name, { ledger }] of [
+      ['alipay', alipay],
+      ['wechat', wechat],
+    ] as const) {
       if (options.payQr !== undefined) payShown(ledger, shown, options.payQr)
       report(name, ledger, told, out)
     }
@@ -95,7 +98,10 @@ function read(args: string[]): Options | string {
   let values: { keys?: string; alipay?: string; wechat?: string; fault?: string[]; 'pay-qr'?: string }
   try {
     const text = { type: 'string' } as const
-    values = parseArgs({ args, options: { keys: text, alipay: text, wechat: text, 'pay-qr': text, fault: { ...text, multiple: true } } }).values
+    values = parseArgs({
+      args,
+      options: { keys: text, alipay: text, wechat: text, 'pay-qr': text, fault: { ...text, multiple: true } },
+    }).values
   } catch (error) {
     return (error as Error).message
   }
@@ -120,7 +126,10 @@ function address(text: string): { host: string; port: number } | undefined {
   return found ? { host: found[1] ?? '', port: Number(found[2]) } : undefined
 }
 
-const NUMBERS: Record<string, 'slowMs' | 'slowAnswerMs' | 'userPaying' | 'confirmMs' | 'refuseCancel' | 'skewSeconds' | 'latePayMs' | 'insufficientFunds'> = {
+const NUMBERS: Record<
+  string,
+  'slowMs' | 'slowAnswerMs' | 'userPaying' | 'confirmMs' | 'refuseCancel' | 'skewSeconds' | 'latePayMs' | 'insufficientFunds'
+> = {
   slow: 'slowMs',
   'slow-answer': 'slowAnswerMs',
   'user-paying': 'userPaying',
@@ -131,7 +140,10 @@ const NUMBERS: Record<string, 'slowMs' | 'slowAnswerMs' | 'userPaying' | 'confir
   'no-funds': 'insufficientFunds',
 }
 
-const COUNTS: Record<string, 'loseAnswer' | 'loseRequest' | 'answerTwice' | 'wrongSignature' | 'serverError' | 'badGateway' | 'systemError'> = {
+const COUNTS: Record<
+  string,
+  'loseAnswer' | 'loseRequest' | 'answerTwice' | 'wrongSignature' | 'serverError' | 'badGateway' | 'systemError'
+> = {
   'lose-answer': 'loseAnswer',
   'lose-request': 'loseRequest',
   'answer-twice': 'answerTwice',
