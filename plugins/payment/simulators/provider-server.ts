@@ -36,6 +36,7 @@ export abstract class ProviderServer {
   busyMs = 0
   #server: Server | undefined
   #late: (() => void)[] = []
+  #held: Work | undefined
 
   constructor(prefix: string) {
     this.ledger = new ProviderLedger(prefix)
@@ -43,6 +44,11 @@ export abstract class ProviderServer {
 
   /** Reads and checks a request; a `Reply` is a refusal at the door. */
   protected abstract understand(request: Incoming): Work | Reply
+
+  /** The charge that is late arrives now. */
+  arriveLate(): void {
+    this.#held?.run()
+  }
 
   now(): number {
     return Date.now() + this.faults.skewSeconds * 1_000
@@ -86,15 +92,15 @@ export abstract class ProviderServer {
     const { op } = work
     this.seen[op] += 1
     if (faults.slowMs > 0) await wait(faults.slowMs)
+    if (op === 'pay' && faults.latePayMs > 0) {
+      this.#payLate(work, faults.latePayMs)
+      return void request.socket.destroy()
+    }
     if (take(faults.loseRequest, op)) return void request.socket.destroy()
     if (take(faults.badGateway, op)) return send(response, { status: 502, headers: { 'content-type': 'text/html' }, body: '<h1>502</h1>' })
     if (op === 'cancel' && faults.refuseCancel > 0) {
       faults.refuseCancel -= 1
       return send(response, work.comeAgain(false))
-    }
-    if (op === 'pay' && faults.latePayMs > 0) {
-      this.#payLate(work, faults.latePayMs)
-      return void request.socket.destroy()
     }
     const answer = work.run()
     if (faults.slowAnswerMs > 0) await wait(faults.slowAnswerMs)
@@ -108,6 +114,8 @@ export abstract class ProviderServer {
 
   #payLate(work: Work, ms: number): void {
     this.faults.latePayMs = 0
+    this.#held = work
+    if (ms === Number.POSITIVE_INFINITY) return
     const timer = setTimeout(() => work.run(), ms)
     this.#late.push(() => clearTimeout(timer))
   }

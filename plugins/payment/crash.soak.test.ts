@@ -1,0 +1,4 @@
+/** crash.test.ts, at every step. */
+await import('./crash.test.ts')
+
+export {}
