@@ -162,8 +162,17 @@ export class PaymentRun {
   async #ask(call: Call, attempt: Attempt): Promise<Answer> {
     const order = this.#order(attempt)
     const limit = <Result>(answer: Promise<Result>): Promise<Result> => within(this.#parts.clock, answer, CALL_MOST_MS)
+    let provider: Provider
     try {
-      const provider = await this.#parts.provider(attempt.provider)
+      provider = await this.#parts.provider(attempt.provider)
+    } catch (error) {
+      // Its keys cannot be read, or it is not configured: nothing has been sent.
+      const reason = asFailure(error, 'payment-unknown').code
+      this.#parts.health(attempt.provider, reason)
+      if (call === 'charge') return { to: call, answer: { kind: 'unsent', reason } }
+      return call === 'undo' ? { to: call, answer: { kind: 'again', reason } } : { to: call, answer: { kind: 'unknown', reason } }
+    }
+    try {
       switch (call) {
         case 'charge': {
           const code = this.#code === undefined || attempt.show !== 'code' ? {} : { code: this.#code }
