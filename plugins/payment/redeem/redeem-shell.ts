@@ -15,6 +15,8 @@ const RETRY_MS = 1_000
 /** How often what is over is forgotten, at least. */
 const LOOK_ROUND_MS = 3_600_000
 const TICK_LEAST_MS = 5
+const ASK_MS = 10_000
+const ASK_LEAST_MS = 100
 
 export type RedeemContext = PluginContext<{ redeem: RedeemConfig }>
 /** An event without its clock readings, which are taken when its turn comes. */
@@ -137,7 +139,7 @@ export class RedeemShell {
   }
 
   async #ask(id: string, question: Question, args: JsonObject): Promise<void> {
-    const timeoutMs = question === 'reserve' ? Math.max(500, this.state.settings.reserveMs / 2) : 10_000
+    const timeoutMs = question === 'reserve' ? this.#patience(id) : ASK_MS
     const timed: JsonObject = typeof args.at === 'number' ? { ...args, at: new Date(args.at).toISOString() } : args
     const { store } = this.state.settings
     let turn: () => Turn
@@ -149,6 +151,13 @@ export class RedeemShell {
       turn = () => ({ type: 'failed', id, question, code, message: withoutCode(message, String(args.code)), random: Math.random() })
     }
     await this.take(turn)
+  }
+
+  /** Time for a second attempt, and never past the moment at which the till is answered. */
+  #patience(id: string): number {
+    const { settings, redemptions } = this.state
+    const left = (redemptions.get(id)?.deadline ?? 0) - this.#context.clock.mono()
+    return Math.max(ASK_LEAST_MS, Math.min(settings.reserveMs / 2, left))
   }
 
   async #lookUp(id: string, kind: CodeKind, code: string): Promise<void> {
