@@ -13,7 +13,7 @@ import type { CodeKind, Redemption } from './redemption.ts'
 const RECORDS = 'redeem/code/'
 const RETRY_MS = 1_000
 /** How often what is over is forgotten, at least. */
-const LOOK_ROUND_MS = 3_600_000
+const LOOK_ROUND_MS = 60_000
 const TICK_LEAST_MS = 5
 const ASK_MS = 10_000
 const ASK_LEAST_MS = 100

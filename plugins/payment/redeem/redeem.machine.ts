@@ -17,6 +17,8 @@ import { commit, keep, release, released } from './steps.machine.ts'
 /** Questions under way to HQ about what is settled: after days offline HQ gets them a few at a time. */
 const TELLING_MOST = 8
 const DAY_MS = 86_400_000
+/** Refused, released and returned ones, the oldest go first. */
+const ENDED_MOST = 2_000
 const KEEP_ENDED_MS = DAY_MS
 const KEEP_SPENT_MS = 30 * DAY_MS
 const KEEP_CONFLICT_MS = 180 * DAY_MS
@@ -131,9 +133,21 @@ function onTick(
     const open = payments.find((one) => one.till === till && !state.ended.has(one.payment))
     effects.push(...(open ? attach(live, open) : release(state, live, 'expired', 'no payment was opened in time', now)))
   }
-  for (const { record } of state.redemptions.values()) if (isOver(record, listIssuedAt, wall)) effects.push(...forget(state, record))
-  return effects
+  return [...effects, ...tidy(state, listIssuedAt, wall)]
 }
+
+/** What is over is kept for a while, for people to look at, but never without bound: codes are what anybody can type. */
+function tidy(state: RedeemState, listIssuedAt: number | undefined, wall: number): RedeemEffect[] {
+  const records = [...state.redemptions.values()].map((live) => live.record)
+  let surplus = records.filter(isSpare).length - ENDED_MOST
+  return records.flatMap((record) => {
+    if (!isOver(record, listIssuedAt, wall) && !(isSpare(record) && surplus > 0)) return []
+    if (isSpare(record)) surplus -= 1
+    return forget(state, record)
+  })
+}
+
+const isSpare = (record: Redemption): boolean => !isOpen(record) && record.phase !== 'committed' && record.news.length === 0
 
 /** A used code is remembered until HQ knows of it and has made a newer list than the one that has the code. */
 function isOver(record: Redemption, listIssuedAt: number | undefined, wall: number): boolean {
