@@ -52,7 +52,6 @@ export interface RedeemState {
   guesses: Guesses
   /** The last payments that became final: a scan that crosses the end of one must not wait for it. */
   ended: Set<string>
-  stopping: boolean
 }
 
 interface At {
@@ -74,7 +73,6 @@ export type RedeemEvent =
   | ({ type: 'told'; id: string } & At)
   /** `payments`: those open at the tills that hold something. */
   | ({ type: 'tick'; payments: readonly OpenPayment[]; listIssuedAt: number | undefined } & At)
-  | ({ type: 'stop' } & At)
 
 /** In order; what follows a `keep` or `forget` is done once that is durable. */
 export type RedeemEffect =

@@ -37,7 +37,6 @@ export function boot(
     open: new Set(),
     guesses: newGuesses(limits),
     ended: new Set(),
-    stopping: false,
   }
   const effects: RedeemEffect[] = []
   for (const record of [...stored].sort((a, b) => a.at - b.at)) {
@@ -66,14 +65,10 @@ function takeCode(state: RedeemState, record: Redemption): void {
 export const redeemMachine: Machine<RedeemState, RedeemEvent, RedeemEffect> = { step }
 
 function step(state: RedeemState, event: RedeemEvent): readonly RedeemEffect[] {
-  if (event.type === 'stop') {
-    state.stopping = true
-    return []
-  }
   return [...react(state, event), ...pump(state, event.now)]
 }
 
-function react(state: RedeemState, event: Exclude<RedeemEvent, { type: 'stop' }>): RedeemEffect[] {
+function react(state: RedeemState, event: RedeemEvent): RedeemEffect[] {
   const { now, wall } = event
   if (event.type === 'scanned') return onScanned(state, event)
   if (event.type === 'opened') return onOpened(state, event.payment)
@@ -167,7 +162,6 @@ function forget(state: RedeemState, record: Redemption): RedeemEffect[] {
 
 /** What can be asked now. Runs after every event; a second run in a row does nothing. */
 function pump(state: RedeemState, now: number): RedeemEffect[] {
-  if (state.stopping) return []
   const effects: RedeemEffect[] = []
   let telling = tellingNow(state)
   for (const live of openOnes(state)) {
