@@ -19,6 +19,8 @@ const TELLING_MOST = 8
 const DAY_MS = 86_400_000
 /** Refused, released and returned ones, the oldest go first. */
 const ENDED_MOST = 2_000
+/** The payment side starts after us: what is held meets the payments it has open first. */
+const BOOT_GRACE_MS = 5_000
 const KEEP_ENDED_MS = DAY_MS
 const KEEP_SPENT_MS = 30 * DAY_MS
 const KEEP_CONFLICT_MS = 180 * DAY_MS
@@ -46,7 +48,8 @@ export function boot(
       state.open.add(record.id)
       // The wall clock may have jumped: never longer than a whole hold.
       if (record.phase !== 'reserved') live.dueAt = now
-      else if (record.payment === undefined) live.dueAt = now + Math.min(settings.holdMs, Math.max(0, (record.heldUntil ?? 0) - wall))
+      else if (record.payment === undefined)
+        live.dueAt = now + Math.min(settings.holdMs, Math.max(BOOT_GRACE_MS, (record.heldUntil ?? 0) - wall))
     }
     if (occupies(record) || record.phase === 'releasing') takeCode(state, record)
     if (record.wrong && wall - record.at < limits.windowMs) guessedWrong(state.guesses, record.till, now - Math.max(0, wall - record.at))
