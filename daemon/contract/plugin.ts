@@ -47,6 +47,11 @@ export interface CommandSpec {
   args?: JsonSchema
   /** True when running it twice does no harm: then it is run again after a crash instead of being answered `unknown`. */
   repeatable?: boolean
+  /**
+   * True when it may run beside other commands of its device, and they need not wait for it: a look, or something that waits for HQ. Without it
+   * a device's commands run one after the other, in order.
+   */
+  concurrent?: boolean
   /** Milliseconds the plugin may take, 30,000 unless told. */
   timeoutMs?: number
 }

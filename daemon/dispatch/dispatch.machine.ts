@@ -279,4 +279,5 @@ function reused(asked: Asked, target: string): string {
     : `the id "${asked.id}" was used for ${target}; use a new id for every new command`
 }
 
-const queueOf = (asked: Asked): string => `${asked.plugin}/${asked.device}`
+/** One that may run beside the others of its device waits for nobody. */
+const queueOf = ({ plugin, device, id, concurrent }: Asked): string => `${plugin}/${device}${concurrent ? `/${id}` : ''}`

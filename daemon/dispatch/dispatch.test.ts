@@ -41,6 +41,7 @@ class Shop implements CommandTarget {
     if (device !== 'receipt' && device !== 'kitchen') return { code: 'device-unknown', message: `no device "${device}"` }
     if (command === 'status')
       return { repeatable: true, args: { type: 'object', properties: { verbose: { type: 'boolean', default: false } } } }
+    if (command === 'look') return { concurrent: true }
     if (command === 'slow') return { timeoutMs: 20 }
     if (command !== 'print') return { code: 'command-unknown', message: `no command "${command}"` }
     return {
@@ -195,6 +196,20 @@ t.test('two printers work side by side, one printer in order; a full queue says 
   t.same(
     order.filter((id) => id.startsWith('r')),
     ['r-4', 'r-1', 'r-2', 'r-3'],
+  )
+})
+
+t.test('a look at a printer does not wait for the long receipt before it, nor the next receipt for the look', async (t) => {
+  const { shop, dispatch } = await bench(t)
+  shop.hold()
+  const order = (id: string, command: string) => dispatch.submit({ id, plugin: 'printer', device: 'receipt', command, from: 'lan' })
+  const all = [order('first', 'print'), order('second', 'print'), order('look-1', 'look'), order('look-2', 'look')]
+  await until(() => shop.ran.length === 3)
+  t.same(shop.ran.map(({ id }) => id).sort(), ['first', 'look-1', 'look-2'])
+  shop.release()
+  t.same(
+    (await Promise.all(all)).map(({ status }) => status),
+    ['done', 'done', 'done', 'done'],
   )
 })
 

@@ -109,7 +109,10 @@ class DispatchShell implements RunningDispatch {
     return new Promise((answer) => {
       const ticket = this.#nextTicket++
       this.#tickets.set(ticket, { answer, progress })
-      this.#step({ kind: 'submitted', ticket, asked: read.asked })
+      const { plugin, device, command } = read.asked
+      const spec = this.#options.target.describe(plugin, device, command)
+      const concurrent = 'concurrent' in spec && spec.concurrent === true
+      this.#step({ kind: 'submitted', ticket, asked: concurrent ? { ...read.asked, concurrent } : read.asked })
     })
   }
 

@@ -18,6 +18,8 @@ export interface Asked {
   argsDigest: string
   /** Unix milliseconds. */
   expiresAt?: number
+  /** It may run beside the others of its device. */
+  concurrent?: boolean
   /** The id was made up here: it cannot have been seen before. */
   fresh: boolean
 }

@@ -85,6 +85,7 @@ export const MANIFEST_SCHEMA: JsonSchema = {
           description: { type: 'string' },
           args: schema,
           repeatable: { type: 'boolean' },
+          concurrent: { type: 'boolean' },
           timeoutMs: { type: 'integer', minimum: 1, maximum: 3_600_000 },
         },
       },

@@ -35,7 +35,7 @@ export interface ProcessOptions {
 
 /** Everything in the environment that a plugin may need; secrets of the config come from the environment, too, and stay here. */
 const ENVIRONMENT =
-  /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_.*|TZ|TMPDIR|TEMP|TMP|XDG_.*|DBUS_.*|SSL_CERT_.*|NODE_EXTRA_CA_CERTS|NODE_ENV|UV_.*|MALLOC_.*|LD_.*|FAKETIME.*|DONT_FAKE_MONOTONIC|NOBLE_.*|(https?|no|all)_proxy|(HTTPS?|NO|ALL)_PROXY)$/
+  /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_.*|TZ|TMPDIR|TEMP|TMP|XDG_.*|CREDENTIALS_DIRECTORY|DBUS_.*|SSL_CERT_.*|NODE_EXTRA_CA_CERTS|NODE_ENV|UV_.*|MALLOC_.*|LD_.*|FAKETIME.*|DONT_FAKE_MONOTONIC|NOBLE_.*|(https?|no|all)_proxy|(HTTPS?|NO|ALL)_PROXY)$/
 
 export class PluginProcess {
   readonly #options: ProcessOptions
