@@ -96,8 +96,74 @@ export interface Journal {
   close(): Promise<void>
 }
 
+/** One kind of row that a reader makes of the events. */
+export interface TableSpec {
+  /** Members of a row that a query may name. */
+  fields: readonly string[]
+  /** Lists of fields by which rows are found quickly. */
+  indexes: readonly (readonly string[])[]
+}
+
+export interface TablesOptions {
+  /** Of what the rows mean. Rows of another one are there until `reset`. */
+  version: string
+  tables: Readonly<Record<string, TableSpec>>
+}
+
+export interface RowChange {
+  table: string
+  key: string
+  /** The whole row; undefined takes it away. */
+  row: JsonObject | undefined
+}
+
+export interface Condition {
+  field: string
+  is: '=' | '>=' | '<' | '<=' | '>'
+  value: string | number
+}
+
+export interface RowQuery {
+  where?: readonly Condition[]
+  /** By this field, then by key; by key alone when absent. */
+  orderBy?: string
+  descending?: boolean
+  /** The last row of the page before: its key, and its value of `orderBy`. */
+  after?: { key: string; value?: string | number }
+  limit: number
+}
+
+export interface KeyedRow {
+  key: string
+  row: JsonObject
+}
+
+/**
+ * What one reader makes of the events, as rows of JSON beside them in the same file. Everything in here can be made again from
+ * the journal, so writes are lazy: a power cut may take the newest ones, and then `position` with them.
+ */
+export interface Tables {
+  /** The rows are what came of the events up to this one. */
+  readonly position: Sequence
+  /** Of the rows that are there; another one than was asked for, or none, wants a `reset`. */
+  readonly version: string | undefined
+  /** Rows and position in one transaction: all of it or nothing. Rejects as `commit` does. */
+  apply(changes: readonly RowChange[], position: Sequence): Promise<void>
+  /** The rows there are of these keys. */
+  get(table: string, keys: readonly string[]): Promise<Map<string, JsonObject>>
+  select(table: string, query: RowQuery): Promise<KeyedRow[]>
+  /** Empties all tables but those in `keep`, and begins at position 0 under the version that was asked for. */
+  reset(keep: readonly string[]): Promise<void>
+}
+
+/** A journal with room for what its readers make of it. */
+export interface TabledJournal extends Journal {
+  /** Made where they are missing. Rejects with `journal-failed`. `name` and the tables' names are lower-case words. */
+  tables(name: string, options: TablesOptions): Promise<Tables>
+}
+
 /** What the composition root holds: limits are config, and HQ may change them. */
-export interface LimitedJournal extends Journal {
+export interface LimitedJournal extends TabledJournal {
   /** Takes effect at once. */
   setLimits(limits: { maxAgeMs: number; maxBytes: number }): void
 }

@@ -6,7 +6,7 @@ import type { ClockState, Sequence } from '../contract/event.ts'
 import type { Json } from '../contract/json.ts'
 import type { Clock, KeyValue, WallMs } from '../contract/plugin.ts'
 import type { Log } from '../log.ts'
-import type { Commit, Cursor, JournalStats, LimitedJournal, Put, StoredEvent } from './api.ts'
+import type { Commit, Cursor, JournalStats, LimitedJournal, Put, StoredEvent, Tables, TablesOptions } from './api.ts'
 import { Ballast, freeBytes } from './ballast.ts'
 import { isCorrupt } from './connection.ts'
 import { Cursors } from './cursors.ts'
@@ -16,8 +16,9 @@ import { type GroupingEffect, type GroupingState, grouping, newGrouping } from '
 import { Lane } from './lane.ts'
 import { droppedLine, Retention } from './retention.ts'
 import { type Salvage, salvage } from './salvage.ts'
-import { CURSORS, SAFE, SPACE, type Tuning } from './schema.ts'
+import { CURSORS, SAFE, SPACE, TABLES, type Tuning } from './schema.ts'
 import { type KeyRow, Store } from './store.ts'
+import { SqliteTables } from './tables.ts'
 import { withinBytes } from './tail-cache.ts'
 import { type Line, Writer } from './writer.ts'
 
@@ -351,6 +352,20 @@ class SqliteJournal implements LimitedJournal {
     }
   }
 
+  async tables(name: string, options: TablesOptions): Promise<Tables> {
+    const tables = new SqliteTables(name, options, {
+      connection: () => this.#store.connection,
+      ask: (query) => this.#lane.run(() => this.#asking(query)),
+      write: (keys, also) =>
+        this.#lane.run(async () => {
+          if (this.#closing) throw new Failure('stopping', 'the journal is closed')
+          await this.#writer.append([], keys, also, true)
+        }),
+    })
+    await tables.open()
+    return tables
+  }
+
   async #asking<Result>(query: () => Promise<Result>): Promise<Result> {
     try {
       return await query()
@@ -423,7 +438,8 @@ class SqliteJournal implements LimitedJournal {
 }
 
 function keyRow(put: Put): KeyRow {
-  if (put.space === SPACE || put.space === CURSORS) throw new Failure('internal', `the space "${put.space}" is the journal's own`)
+  if (put.space === SPACE || put.space === CURSORS || put.space === TABLES)
+    throw new Failure('internal', `the space "${put.space}" is the journal's own`)
   storable(put.space, 'space')
   storable(put.key, 'key')
   const value = put.value === undefined ? undefined : JSON.stringify(put.value)

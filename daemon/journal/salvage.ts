@@ -11,7 +11,7 @@ import { link } from './chain.ts'
 import type { Connection } from './connection.ts'
 import { moveAside, salvagedFile } from './file.ts'
 import { unpackRow } from './row.ts'
-import { CURSORS, SPACE, type Tuning } from './schema.ts'
+import { CURSORS, SPACE, TABLES, type Tuning } from './schema.ts'
 import { type KeyRow, type NewRow, Store } from './store.ts'
 
 const CHUNK = 200
@@ -83,7 +83,7 @@ async function collect(db: Connection): Promise<Found> {
     hold === undefined ? Math.min(...positions, positions.length === 0 ? head : Infinity) : Number(note(CURSORS, hold) ?? 0)
   const { events, last } = await readEvents(db, acknowledged)
   return {
-    keys: keys.filter((one) => one.space !== CURSORS && (one.space !== SPACE || one.key === 'hold')),
+    keys: keys.filter((one) => one.space !== CURSORS && one.space !== TABLES && (one.space !== SPACE || one.key === 'hold')),
     events,
     epoch: note(SPACE, 'epoch') as string | undefined,
     acknowledged,

@@ -13,6 +13,8 @@ export const SQLITE_MINIMUM = [3, 45, 0] as const
 export const SPACE = 'journal'
 /** Positions of the readers. */
 export const CURSORS = 'journal.cursor'
+/** How far readers' tables have got. Worth nothing without the tables, which are not carried into another file. */
+export const TABLES = 'journal.tables'
 
 /**
  * - event: the log, see row.ts.
@@ -20,7 +22,7 @@ export const CURSORS = 'journal.cursor'
  * - gap: rows that retention took; the hash of the last of them keeps the chain verifiable.
  * - kv: plugins' and the core's keys, the readers' positions, the journal's own notes. Values are JSON text.
  */
-const TABLES = `
+const LAYOUT = `
 CREATE TABLE event (seq INTEGER PRIMARY KEY, row TEXT NOT NULL) STRICT;
 CREATE TABLE origin (id INTEGER PRIMARY KEY, plugin TEXT NOT NULL, device TEXT NOT NULL, event TEXT NOT NULL, bulk INTEGER NOT NULL) STRICT;
 CREATE TABLE gap (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
@@ -64,7 +66,7 @@ export const SQL = {
 export async function createSchema(connection: Connection, epoch: string = randomUUID()): Promise<void> {
   // Only an empty file takes this one; pages that retention frees can then be given back.
   await connection.exec('PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;')
-  await connection.exec(`BEGIN IMMEDIATE; ${TABLES}
+  await connection.exec(`BEGIN IMMEDIATE; ${LAYOUT}
     INSERT INTO kv VALUES ('${SPACE}', 'epoch', '${JSON.stringify(epoch)}');
     PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT;`)
 }

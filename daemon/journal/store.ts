@@ -29,6 +29,8 @@ export interface Batch {
   keys: readonly KeyRow[]
   /** Further statements of the same transaction. */
   also?: (connection: Connection) => Promise<void>
+  /** Without a sync of its own: the next batch's makes it durable. For what can be made again. */
+  lazy?: boolean
 }
 
 export const stored = (origin: Origin, sequence: Sequence, text: string): StoredEvent => ({
@@ -124,6 +126,8 @@ export class Store {
     const fresh = new Set<Origin>()
     for (const row of batch.rows) if (!row.origin.saved) fresh.add(row.origin)
     const alone = fresh.size === 0 && batch.keys.length === 0 && !batch.also
+    const lazy = batch.lazy === true && this.#tuning.synchronous === 'FULL'
+    if (lazy) await db.exec('PRAGMA synchronous = NORMAL')
     if (!alone) await db.run(SQL.begin)
     if (fresh.size > 0) {
       const rows = [...fresh].map((one) => [one.id, one.plugin, one.device, one.event, one.bulk ? 1 : 0])
@@ -136,6 +140,8 @@ export class Store {
     await this.#writeKeys(batch.keys)
     await batch.also?.(db)
     if (!alone) await db.run(SQL.commit)
+    // After an error the file is opened anew, with all its settings.
+    if (lazy) await db.exec('PRAGMA synchronous = FULL')
     for (const origin of fresh) origin.saved = true
     if (last) {
       this.head = last.sequence

@@ -67,8 +67,13 @@ export class Writer {
   }
 
   /** Resolves with what is now durable; rejects when nothing of it was stored. */
-  async append(lines: readonly Line[], keys: readonly KeyRow[], also?: (connection: Connection) => Promise<void>): Promise<StoredEvent[]> {
-    const batch: Batch = { rows: this.#rows(lines), keys, ...(also ? { also } : {}) }
+  async append(
+    lines: readonly Line[],
+    keys: readonly KeyRow[],
+    also?: (connection: Connection) => Promise<void>,
+    lazy = false,
+  ): Promise<StoredEvent[]> {
+    const batch: Batch = { rows: this.#rows(lines), keys, lazy, ...(also ? { also } : {}) }
     try {
       await this.#deps.store.write(batch)
     } catch (error) {
