@@ -19,7 +19,7 @@ const RULES: { in: RegExp; may: RegExp; test?: RegExp }[] = [
   { in: /^daemon\/contract\//, may: /^daemon\/contract\// },
   { in: /^plugins\/([^/]+)\//, may: /^(daemon\/contract\/|plugins\/SELF\/)/, test: /^daemon\/testing\// },
   { in: /^daemon\/journal\//, may: /^daemon\/(contract\/|journal\/|(clock|log)\.ts)/, test: /^daemon\/testing\// },
-  { in: /^daemon\/ledger\//, may: /^daemon\/(contract|journal|ledger)\//, test: /^daemon\/testing\// },
+  { in: /^daemon\/ledger\//, may: /^daemon\/(contract\/|journal\/|ledger\/|(clock|log)\.ts)/, test: /^daemon\/testing\// },
   { in: /^daemon\/links\//, may: /^daemon\/(contract|journal|dispatch|links)\/|^daemon\/[^/]+\.ts$/, test: /^(daemon|hq)\// },
   { in: /^hq\//, may: /^(daemon\/contract|hq)\//, test: /^daemon\/(testing|clock)/ },
   { in: /^daemon\/(plugins|dispatch|desired|discovery|http)\//, may: /^daemon\/(?!main|gateway|cli\/)/ },
