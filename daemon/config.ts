@@ -5,6 +5,7 @@ import { parseDocument } from 'yaml'
 import { CONFIG_SCHEMA } from './contract/config-schema.ts'
 import { Failure, type Problem } from './contract/errors.ts'
 import type { JsonObject } from './contract/json.ts'
+import type { VisitSettings } from './ledger/visits.machine.ts'
 import type { Rotation } from './pseudonyms.ts'
 import { check } from './schema.ts'
 
@@ -18,7 +19,7 @@ export interface LanUser {
 }
 
 export interface Config {
-  gateway: { id: string; store: string; tags: string[] }
+  gateway: { id: string; store: string; timeZone?: string; tags: string[] }
   dataDir: string
   log: { level: 'debug' | 'info' | 'warn' | 'error' }
   http: { listen: string; token?: string; tokenFile?: string; passwordHash?: string }
@@ -34,6 +35,8 @@ export interface Config {
     ack: 'hq' | 'broker'
   }
   journal: { maxAgeMs: number; maxBytes: number }
+  /** Durations in ms. */
+  visits: Readonly<VisitSettings>
   pluginDirs: string[]
   discovery: { auto: boolean; announce: boolean }
   privacy: { keyFile?: string; rotate: Rotation }
@@ -89,14 +92,21 @@ export function buildConfig(source: JsonObject): Config {
   const { maxAge, maxSize } = raw.journal
   const config: Config = {
     ...raw,
-    gateway: { id: raw.gateway.id ?? '', store: raw.gateway.store, tags: raw.gateway.tags },
+    gateway: { ...raw.gateway, id: raw.gateway.id ?? '' },
     journal: { maxAgeMs: parseDuration(maxAge), maxBytes: parseSize(maxSize) },
+    visits: {
+      leaveGrace: parseDuration(raw.visits.leaveGrace),
+      momentHold: parseDuration(raw.visits.momentHold),
+      longest: parseDuration(raw.visits.longest),
+      sleepingDays: raw.visits.sleepingDays,
+    },
   }
   return deepFreeze(config)
 }
 
-type RawConfig = Omit<Config, 'journal' | 'gateway'> & {
-  gateway: { id?: string; store: string; tags: string[] }
+type RawConfig = Omit<Config, 'journal' | 'gateway' | 'visits'> & {
+  gateway: Omit<Config['gateway'], 'id'> & { id?: string }
+  visits: { leaveGrace: string; momentHold: string; longest: string; sleepingDays: number }
   journal: { maxAge: string; maxSize: string }
 }
 
@@ -104,6 +114,9 @@ function crossCheck(raw: RawConfig): Problem[] {
   const problems: Problem[] = []
   if (raw.gateway.id === undefined)
     problems.push({ path: 'gateway.id', message: 'is missing; lower-case letters, digits and "-", 3 to 48 of them' })
+  const { timeZone } = raw.gateway
+  if (timeZone !== undefined && !isTimeZone(timeZone))
+    problems.push({ path: 'gateway.timeZone', message: `must be an IANA time zone, such as Asia/Shanghai; got ${timeZone}` })
   if (raw.lan.url !== undefined && raw.lan.users.length > 0)
     problems.push({ path: 'lan.users', message: 'belongs to the embedded broker; with lan.url the broker there has its own users' })
   if (raw.lan.url === undefined && raw.lan.listen !== undefined && !isLoopback(raw.lan.listen) && raw.lan.users.length === 0)
@@ -121,6 +134,15 @@ function crossCheck(raw: RawConfig): Problem[] {
   if (raw.hq && (raw.hq.certFile === undefined) !== (raw.hq.keyFile === undefined))
     problems.push({ path: 'hq.keyFile', message: 'and hq.certFile go together' })
   return problems
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name })
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** The host's name as a gateway id. */
@@ -155,8 +177,8 @@ export function readSecret(value: string | undefined, file: string | undefined, 
 }
 
 function parseDuration(text: string): number {
-  const [, amount, unit] = /^(\d+)(m|h|d)$/.exec(text) ?? []
-  return Number(amount) * { m: 60_000, h: 3_600_000, d: 86_400_000 }[unit as 'm' | 'h' | 'd']
+  const [, amount, unit] = /^(\d+)(s|m|h|d)$/.exec(text) ?? []
+  return Number(amount) * { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[unit as 's' | 'm' | 'h' | 'd']
 }
 
 function parseSize(text: string): number {

@@ -6,6 +6,7 @@ import type { Json, JsonObject } from './contract/json.ts'
 import type { CommandSpec, Manifest } from './contract/plugin.ts'
 import { PLUGIN_API } from './contract/plugin.ts'
 import type { CommandTarget } from './dispatch/api.ts'
+import type { StatsAnswer } from './ledger/api.ts'
 import type { Plugins } from './plugins/api.ts'
 
 export const GATEWAY = 'gateway'
@@ -22,6 +23,18 @@ const MANIFEST: Manifest = {
       repeatable: true,
       timeoutMs: 60_000,
       args: { type: 'object', additionalProperties: false, required: ['plugin'], properties: { plugin: { type: 'string' } } },
+    },
+    stats: {
+      description: 'Visits, payments and links of some days, as `GET /api/v1/stats` tells them.',
+      repeatable: true,
+      args: {
+        type: 'object',
+        additionalProperties: false,
+        properties: {
+          from: { type: 'string', description: 'First day, 2026-11-16; six days before `to` when absent' },
+          to: { type: 'string', description: 'Last day, 2026-11-22; today when absent' },
+        },
+      },
     },
     log: {
       description: 'Sends the log to HQ (`up/log`) for a while.',
@@ -40,6 +53,8 @@ const MANIFEST: Manifest = {
 
 export interface GatewayActions {
   ping(): JsonObject
+  /** Rejects with `args-invalid`. */
+  stats(query: { from?: string | undefined; to?: string | undefined }): Promise<StatsAnswer>
   shipLog(level: string, seconds: number): void
 }
 
@@ -74,6 +89,10 @@ export class Commands implements CommandTarget {
       case 'reload-plugin':
         await this.#plugins.reload(String(args.plugin))
         return {}
+      case 'stats': {
+        const day = (value: Json | undefined): string | undefined => (value === undefined ? undefined : String(value))
+        return (await this.#actions.stats({ from: day(args.from), to: day(args.to) })) as unknown as JsonObject
+      }
       case 'log':
         this.#actions.shipLog(String(args.level), Number(args.seconds))
         return {}

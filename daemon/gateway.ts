@@ -1,7 +1,7 @@
 /**
  * The whole daemon, put together:
  *
- *     device -> plugin -> event -> journal -> { LAN broker, HQ link, dashboard }
+ *     device -> plugin -> event -> journal -> { LAN broker, HQ link, ledger, dashboard }
  *     HQ | LAN | HTTP | CLI -> command -> dispatch -> plugin -> result -> journal -> reply
  */
 import { mkdirSync } from 'node:fs'
@@ -23,6 +23,7 @@ import { Commands } from './gateway-commands.ts'
 import { healthOf, upHealthOf } from './health.ts'
 import { createHttp } from './http/server.ts'
 import { openJournal } from './journal/journal.ts'
+import { createLedger } from './ledger/ledger.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { createHqLink, type HqLink } from './links/hq-link.ts'
 import { createLanLink } from './links/lan-link.ts'
@@ -95,6 +96,16 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     lifecycle.started('journal', () => journal.close())
     journal.hold(config.hq ? 'hq' : undefined)
 
+    const ledger = createLedger({
+      journal,
+      clock,
+      clockState,
+      timeZone: config.gateway.timeZone,
+      settings: config.visits,
+      keepMs: () => config.journal.maxAgeMs,
+      log,
+    })
+
     let hqLink: HqLink | undefined
     const plugins = createPlugins({
       journal,
@@ -118,6 +129,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     })
     const commands = new Commands(plugins, {
       ping: () => ({ time: iso(clock.wall()), version: VERSION, since }),
+      stats: (query) => ledger.stats(query),
       shipLog: (level, seconds) => hqLink?.sendLogs(seconds, level as UpLog['level']),
     })
     const dispatch = await createDispatch({ journal, target: commands, clock, clockState, log })
@@ -140,6 +152,9 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     const lan = createLanLink({ config: config.lan, gateway: config.gateway.id, version: VERSION, journal, submit, shop, clock, log })
     await lan.start()
     lifecycle.started('LAN link', () => lan.stop())
+
+    await ledger.start()
+    lifecycle.started('ledger', () => ledger.stop())
 
     const health = { journal, plugins, shop, clock, clockState }
     const discovery = createDiscovery({
@@ -166,6 +181,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
       plugins,
       shop,
       discovery,
+      ledger,
       health: () => healthOf(health),
       dashboardDir: dashboardDir(),
       docsDir: docsDir(),
@@ -256,6 +272,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
     function applyOwn(next: Config): void {
       log.setLevel(next.log.level)
       journal.setLimits(limitsOf(next))
+      ledger.configure(next.visits)
     }
 
     async function callPlugin(plugin: string, device: string, command: string, args: Json): Promise<Json> {

@@ -22,6 +22,11 @@ const COMMANDS: Record<string, Entry> = {
     does: 'reads the journal',
     load: async () => (await import('./cli/events.ts')).events,
   },
+  stats: {
+    usage: 'stats [--day DAY | --from DAY --to DAY] [--json | --csv]',
+    does: 'visits, payments and what belongs together',
+    load: async () => (await import('./cli/stats.ts')).stats,
+  },
   cmd: {
     usage: 'cmd PLUGIN DEVICE COMMAND [JSON]',
     does: 'sends a command, prints its result',

@@ -34,6 +34,7 @@ function healthy(more: Partial<Status> = {}): Status {
     found: [],
     journal: { epoch: 'e', head: 12, tail: 1, bytes: 1_000_000, freeBytes: 10 ** 10, dropped: 0 },
     today: { since: AGO, complete: true, counts: {}, last: {} },
+    trade: { day: '', arrivals: 0, payments: { count: 0, linked: 0, sums: [] }, slot: { at: AGO, arrivals: 0, payments: 0 } },
     ...more,
   }
 }

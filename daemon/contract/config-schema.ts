@@ -7,6 +7,12 @@ const mqttUrl: JsonSchema = {
   pattern: '^(mqtt|mqtts|ws|wss|tcp|ssl)://[^\\s@]+$',
   description: 'mqtt://host:port or mqtts://host:port, without credentials',
 }
+const duration = (fallback: string): JsonSchema => ({
+  type: 'string',
+  pattern: '^\\d{1,6}[smhd]$',
+  description: 'seconds, minutes, hours or days: 30s, 5m, 16h, 2d',
+  default: fallback,
+})
 const section = (properties: Record<string, JsonSchema>, rest: JsonSchema = {}): JsonSchema => ({
   type: 'object',
   additionalProperties: false,
@@ -25,6 +31,12 @@ export const CONFIG_SCHEMA: JsonSchema = {
     gateway: section({
       id: { type: 'string', pattern: '^[a-z0-9][a-z0-9-]{2,47}$', description: 'lower-case letters, digits and "-", 3 to 48 of them' },
       store: { type: 'string', default: '', maxLength: 64 },
+      timeZone: {
+        type: 'string',
+        minLength: 1,
+        maxLength: 64,
+        description: 'an IANA name, such as Asia/Shanghai; the system’s own when absent',
+      },
       tags: { type: 'array', items: { type: 'string', pattern: '^[a-z0-9][a-z0-9-]{0,47}$' }, default: [] },
     }),
     dataDir: { ...file, default: './data' },
@@ -76,6 +88,18 @@ export const CONFIG_SCHEMA: JsonSchema = {
     journal: section({
       maxAge: { type: 'string', pattern: '^\\d{1,6}[mhd]$', description: 'minutes, hours or days: 90m, 12h, 180d', default: '180d' },
       maxSize: { type: 'string', pattern: '^\\d{1,6}(KB|MB|GB)$', description: '500MB, 2GB', default: '2GB' },
+    }),
+    visits: section({
+      leaveGrace: { ...duration('5m'), description: 'how long nobody may see a visitor before the visit is over: 30s, 5m, 1h' },
+      momentHold: { ...duration('15m'), description: 'how long a moment’s sign, such as a member’s card at the till, stands for presence' },
+      longest: { ...duration('16h'), description: 'a visit without any sign for so long is ended' },
+      sleepingDays: {
+        type: 'integer',
+        minimum: 1,
+        maximum: 3650,
+        default: 30,
+        description: 'who comes back after so many days had been asleep',
+      },
     }),
     pluginDirs: { type: 'array', items: file, default: ['./plugins'] },
     discovery: section({ auto: { type: 'boolean', default: false }, announce: { type: 'boolean', default: true } }),

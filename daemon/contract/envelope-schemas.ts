@@ -161,7 +161,7 @@ export const DOWN_ENVELOPES = {
       config: {
         type: 'object',
         description:
-          'A JSON Merge Patch (RFC 7396) over the shop’s own config. HQ may set gateway.store, gateway.tags, log, journal, discovery and plugins',
+          'A JSON Merge Patch (RFC 7396) over the shop’s own config. HQ may set gateway.store, gateway.tags, log, journal, visits, discovery and plugins',
       },
     },
     { digest: { ...sha256, description: 'SHA-256, hex, of the canonical JSON (RFC 8785) of config' } },
@@ -179,10 +179,58 @@ export const DOWN_ENVELOPES = {
   ),
 } as const satisfies Record<string, JsonSchema>
 
+const pseudonym: JsonSchema = { ...text, description: 'A keyed hash; never a name, number or address' }
+const visit: JsonSchema = { ...text, description: 'Id of the event that began the visit' }
+const role: JsonSchema = { enum: ['guest', 'member', 'staff'] }
+const first: JsonSchema = { type: 'boolean', description: 'Nothing is known of an earlier visit' }
+const returning: JsonSchema = { type: 'boolean', description: 'The opposite of first' }
+const sleepingDays: JsonSchema = { ...count, description: 'Days since the last visit, where they are at least `visits.sleepingDays`' }
+
 const pluginEvent = object({ plugin: name, version: text, reason: text })
 
 /** Data of the events that the gateway itself makes; those of plugins stand in their manifests. */
 export const CORE_EVENTS: Record<string, Record<string, JsonSchema>> = {
+  visit: {
+    arrived: object(
+      { visit, visitor: pseudonym, by: { enum: ['wifi', 'portal', 'member', 'beacon'] }, role, first, returning },
+      { sleepingDays },
+      { title: 'Arrivals', 'x-title': { zh: '到店' } },
+    ),
+    departed: object(
+      { visit, visitor: pseudonym, dwellSeconds: { ...count, description: 'From the arrival to the last sign, without the leave grace' } },
+      { into: { ...visit, description: 'The visit of the same person that goes on: this one was no other' } },
+      { title: 'Departures', 'x-title': { zh: '离店' } },
+    ),
+    identified: object(
+      { visit, visitor: pseudonym, was: { ...pseudonym, description: 'Whom this visit was told of until now' }, role, first, returning },
+      { sleepingDays },
+      { title: 'Recognised visitors', 'x-title': { zh: '识别到店顾客' } },
+    ),
+  },
+  payment: {
+    linked: object(
+      {
+        payment: text,
+        method: { enum: ['payer_identity', 'portal_order', 'member_code', 'claim_code', 'single_candidate'] },
+        confidence: { type: 'number', minimum: 0, maximum: 0.99, description: '0: several candidates, and no link' },
+        candidates: count,
+        rule: { ...text, description: 'Version of the rules' },
+        evidence: { ...list(text), description: 'Ids of the events it rests on' },
+      },
+      {
+        session: text,
+        visit,
+        visitor: { ...pseudonym, description: 'Never with single_candidate: what is inferred reveals nobody' },
+        consent: { ...text, description: 'Version of the consent that the visitor gave' },
+        revoked: { enum: ['refunded', 'reversed', 'erased'], description: 'The link stands no more' },
+      },
+      {
+        title: 'Linked payments',
+        'x-title': { zh: '关联支付' },
+        description: 'One link a payment is current: the last one told, unless it is revoked',
+      },
+    ),
+  },
   plugin: { loaded: pluginEvent, unloaded: pluginEvent, crashed: pluginEvent, quarantined: pluginEvent },
   command: {
     accepted: object(

@@ -6,7 +6,7 @@ import { isObject } from './merge-patch.ts'
  * What HQ may set. The rest belongs to the shop: with another id, address, certificate or data folder a box would be out of
  * HQ's reach, or open to somebody else's.
  */
-const SECTIONS = ['log', 'journal', 'discovery', 'plugins']
+const SECTIONS = ['log', 'journal', 'visits', 'discovery', 'plugins']
 const GATEWAY_KEYS = ['store', 'tags']
 const ALLOWED = [...GATEWAY_KEYS.map((key) => `gateway.${key}`), ...SECTIONS].join(', ')
 

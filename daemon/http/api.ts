@@ -6,6 +6,7 @@ import type { Clock } from '../contract/plugin.ts'
 import type { Discovery, Found } from '../discovery/api.ts'
 import type { Dispatch } from '../dispatch/api.ts'
 import type { Journal } from '../journal/api.ts'
+import type { Ledger, Trade, TradeChart } from '../ledger/api.ts'
 import type { Log } from '../log.ts'
 import type { Plugins } from '../plugins/api.ts'
 import type { DeviceView, LinkView, PluginView, Shop } from '../shop.ts'
@@ -77,6 +78,7 @@ export interface HttpOptions {
   plugins: Plugins
   shop: Shop
   discovery: Pick<Discovery, 'found' | 'follow'>
+  ledger: Omit<Ledger, 'position'>
   health: () => Health
   /** Further figures for `/metrics`, by name with or without `shopwire_` and labels: `commit_seconds{quantile="0.5"}`. */
   metrics?: () => Record<string, number>
@@ -133,6 +135,8 @@ export interface Status {
   found: Found[]
   journal: { epoch: string; head: Sequence; tail: Sequence; bytes: number; freeBytes: number; dropped: number; fault?: string }
   today: Today
+  /** Arrivals and payments of today, from the ledger. */
+  trade: Trade
 }
 
 /** What the dashboard starts from: the status, plus the words and the newest events. */
@@ -141,7 +145,9 @@ export interface Snapshot extends Status {
   labels: Record<string, EventLabel>
   /** The newest events, oldest first. */
   recent: CloudEvent[]
+  /** The last 24 hours. */
+  chart: TradeChart
 }
 
 /** What changes all the time and comes at most every second. */
-export type Vitals = Pick<Status, 'at' | 'uptimeSeconds' | 'health' | 'journal' | 'today'>
+export type Vitals = Pick<Status, 'at' | 'uptimeSeconds' | 'health' | 'journal' | 'today' | 'trade'>

@@ -10,7 +10,7 @@ import type { JsonObject } from '../contract/json.ts'
 import { createLog } from '../log.ts'
 import type { HttpOptions } from './api.ts'
 import { createHttp } from './server.ts'
-import { ask, type Fixture, type FixtureOptions, startFixture } from './testing/fixture.ts'
+import { ask, emptyLedger, type Fixture, type FixtureOptions, startFixture } from './testing/fixture.ts'
 
 async function shop(t: Test, options?: FixtureOptions): Promise<Fixture> {
   const fixture = await startFixture(options)
@@ -310,6 +310,7 @@ function optionsOf(it: Fixture): Omit<HttpOptions, 'socketFile'> {
     plugins: it.plugins,
     shop: it.shop,
     discovery: { found: () => [], follow: () => () => {} },
+    ledger: emptyLedger(systemClock),
     health: () => it.health,
     dashboardDir: join(it.dir, 'none'),
     clock: systemClock,

@@ -19,6 +19,7 @@ export async function makeOpenapi(version: string, routes: (app: FastifyInstance
       },
       tags: [
         { name: 'observe', description: 'What the shop looks like' },
+        { name: 'trade', description: 'Visits, payments, and what belongs together' },
         { name: 'events', description: 'What happened, and what happens' },
         { name: 'commands', description: 'Make a device do something' },
         { name: 'plugins', description: 'Hot plugin control' },

@@ -19,10 +19,10 @@ export class StatusView {
   }
 
   status(): Status {
-    const { shop, gateway, discovery } = this.#options
+    const { shop, gateway, discovery, ledger } = this.#options
     return {
       ...this.vitals(),
-      timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+      timeZone: ledger.timeZone,
       gateway: gateway(),
       plugins: shop.plugins(),
       devices: shop.devices(),
@@ -32,7 +32,7 @@ export class StatusView {
   }
 
   vitals(): Vitals {
-    const { clock, health, journal } = this.#options
+    const { clock, health, journal, ledger } = this.#options
     const { epoch, head, tail, bytes, freeBytes, dropped, fault } = journal.stats()
     return {
       at: iso(clock.wall()),
@@ -40,6 +40,7 @@ export class StatusView {
       health: health(),
       journal: { epoch, head, tail, bytes, freeBytes, dropped, ...(fault === undefined ? {} : { fault }) },
       today: this.#tally.today(),
+      trade: ledger.trade(),
     }
   }
 
@@ -50,7 +51,7 @@ export class StatusView {
 
   /** Synchronous, so that nothing changes between the picture and the first delta. */
   snapshot(recent: readonly StoredEvent[]): Snapshot {
-    return { ...this.status(), labels: this.#labels(), recent: recent.map(parseEvent) }
+    return { ...this.status(), labels: this.#labels(), recent: recent.map(parseEvent), chart: this.#options.ledger.chart() }
   }
 
   /** Words for event types come from the manifests: a new device brings its own. */

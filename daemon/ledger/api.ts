@@ -124,11 +124,13 @@ export interface Stats {
   redeemed: Record<string, number>
 }
 
+export type DayStats = Stats & { day: string }
+
 export interface StatsAnswer {
   timeZone: string
   from: string
   to: string
-  days: (Stats & { day: string })[]
+  days: DayStats[]
   total: Stats
 }
 
@@ -197,6 +199,8 @@ export interface Ledger {
   stats(query: { from?: string | undefined; to?: string | undefined }): Promise<StatsAnswer>
   /** At once, as of at most a second ago. */
   trade(): Trade
+  /** IANA name of the shop's time zone. */
+  readonly timeZone: string
   chart(): TradeChart
   /** How far the rows have got. */
   readonly position: Sequence

@@ -100,6 +100,11 @@ export class Decider {
     this.#wake()
   }
 
+  /** All that is journaled has been decided, and nothing is due. */
+  get idle(): boolean {
+    return this.#idle && this.#position >= this.#parts.journal.head
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true
     this.#backoff.stop()
@@ -355,11 +360,14 @@ export class Decider {
     if (this.#stopped || this.#parts.journal.head > this.#position) return
     this.#idle = true
     await new Promise<void>((resolve) => {
-      this.#wake = resolve
-      if (waits.length > 0) this.#cancelTimer = clock.timer(Math.min(3_600_000, Math.max(1, Math.ceil(Math.min(...waits)))), resolve)
-      if (this.#stopped) resolve()
+      const wake = () => {
+        this.#idle = false
+        resolve()
+      }
+      this.#wake = wake
+      if (waits.length > 0) this.#cancelTimer = clock.timer(Math.min(3_600_000, Math.max(1, Math.ceil(Math.min(...waits)))), wake)
+      if (this.#stopped) wake()
     })
-    this.#idle = false
     this.#cancelTimer()
   }
 }

@@ -33,6 +33,8 @@ export interface LedgerOptions {
 export interface RunningLedger extends Ledger {
   start(): Promise<void>
   configure(settings: VisitSettings): void
+  /** Nothing is left to decide or to write. */
+  readonly idle: boolean
   stop(): Promise<void>
 }
 
@@ -76,7 +78,16 @@ export function createLedger(options: LedgerOptions): RunningLedger {
     decided: (upTo) => projector.decided(upTo),
     log,
   })
-  const settled = () => Promise.race([projector.reach(projector.limit), clock.sleep(SETTLE_MS)])
+  const settled = async (): Promise<void> => {
+    const waited = new AbortController()
+    const all = async () => {
+      // What comes of the events there are now lies behind them.
+      await projector.reach(journal.head)
+      await projector.reach(journal.head)
+    }
+    await Promise.race([all(), clock.sleep(SETTLE_MS, waited.signal).catch(() => undefined)])
+    waited.abort()
+  }
 
   return {
     async start() {
@@ -105,8 +116,12 @@ export function createLedger(options: LedgerOptions): RunningLedger {
       await settled()
       return queries.stats(query, calendar.day(clock.wall()))
     },
+    timeZone: calendar.timeZone,
     trade: () => view.trade(),
     chart: () => view.chart(running.runs()),
+    get idle() {
+      return decider.idle && projector.position >= projector.limit
+    },
     get position() {
       return projector.position
     },

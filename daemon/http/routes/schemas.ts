@@ -103,6 +103,98 @@ export const status = object({
     fault: text,
   }),
   today: object({ since: instant, complete: { type: 'boolean' }, counts: { type: 'object' }, last: { type: 'object' } }),
+  trade: object(
+    {
+      day: text,
+      arrivals: { type: 'integer' },
+      lastArrival: instant,
+      payments: object({
+        count: { type: 'integer' },
+        linked: { type: 'integer' },
+        sums: list(object({ currency: text, sum: { type: 'integer', description: 'Minor units, without what was given back' } })),
+        last: instant,
+      }),
+      slot: object({ at: instant, arrivals: { type: 'integer' }, payments: { type: 'integer' } }),
+    },
+    { description: 'Today in the ledger' },
+  ),
+})
+
+const integer: JsonSchema = { type: 'integer' }
+const minor: JsonSchema = { type: 'integer', description: 'Minor units' }
+const pseudonym: JsonSchema = { type: 'string', description: 'A keyed hash' }
+const localDay: JsonSchema = { type: 'string', description: 'The shop’s local day, 2026-11-22' }
+const method: JsonSchema = { enum: ['payer_identity', 'portal_order', 'member_code', 'claim_code', 'single_candidate'] }
+
+export const visitRow = object({
+  visit: text,
+  visitor: pseudonym,
+  by: { enum: ['wifi', 'portal', 'member', 'beacon'] },
+  role: { enum: ['guest', 'member', 'staff'] },
+  arrived: instant,
+  day: localDay,
+  first: { type: 'boolean' },
+  sleepingDays: { type: 'integer', description: 'Had been away so long' },
+  departed: { ...instant, description: 'Absent while somebody is still here' },
+  dwellSeconds: integer,
+  was: list(pseudonym),
+})
+
+export const paymentRow = object({
+  payment: text,
+  state: { enum: ['opened', 'paid', 'failed', 'unknown', 'reversed', 'refunded', 'part-refunded'] },
+  at: { ...instant, description: 'When it was paid; until then when it was opened' },
+  day: localDay,
+  order: text,
+  till: text,
+  channel: text,
+  currency: text,
+  amount: minor,
+  refunded: minor,
+  firstPayment: { type: 'boolean' },
+  receipt: text,
+  session: text,
+  member: pseudonym,
+  payer: pseudonym,
+  method,
+  confidence: { type: 'number' },
+  candidates: integer,
+  visit: text,
+  visitor: pseudonym,
+})
+
+const stats = {
+  visits: object({
+    count: { type: 'integer', description: 'Without staff' },
+    first: integer,
+    returning: integer,
+    sleeping: { type: 'integer', description: 'Came back after `visits.sleepingDays` or more' },
+    staff: integer,
+    dwellMedianSeconds: { type: 'integer', description: 'Within 5 %' },
+    dwellMeanSeconds: integer,
+  }),
+  payments: object({
+    count: integer,
+    first: { type: 'integer', description: 'First payments of a payer' },
+    byChannel: list(
+      object({ currency: text, channel: text, count: integer, sum: minor, average: minor, refunds: integer, refunded: minor }),
+    ),
+  }),
+  linked: object({
+    count: { type: 'integer', description: 'By a proof' },
+    share: { type: 'number', description: '`count` of the payments, 0 to 1' },
+    inferred: { type: 'integer', description: 'Guesses, for statistics only' },
+    byMethod: { type: 'object', description: 'Method -> payments' },
+  }),
+  redeemed: { type: 'object', description: 'Kind -> how many' },
+}
+
+export const statsAnswer = object({
+  timeZone: text,
+  from: localDay,
+  to: localDay,
+  days: list(object({ day: localDay, ...stats })),
+  total: object(stats),
 })
 
 export const commandResult = object(

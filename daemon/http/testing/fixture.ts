@@ -11,6 +11,7 @@ import type { Json, JsonObject } from '../../contract/json.ts'
 import type { Clock, CommandSpec, Manifest } from '../../contract/plugin.ts'
 import type { Found } from '../../discovery/api.ts'
 import { createDispatch, type RunningDispatch } from '../../dispatch/dispatch.ts'
+import { statsOf } from '../../ledger/stats.ts'
 import { createLog } from '../../log.ts'
 import type { Plugins } from '../../plugins/api.ts'
 import { Shop } from '../../shop.ts'
@@ -64,9 +65,34 @@ export interface FixtureOptions {
   clock?: Clock
   limits?: HttpOptions['limits']
   metrics?: () => Record<string, number>
+  ledger?: Partial<HttpOptions['ledger']>
   gateway?: Partial<ReturnType<HttpOptions['gateway']>>
   /** Prepares the journal before the server starts. */
   before?: (journal: MemoryJournal) => Promise<void>
+}
+
+/** A shop in which nothing was sold yet. */
+export function emptyLedger(clock: Clock): HttpOptions['ledger'] {
+  const none = async () => ({ rows: [] })
+  const at = () => new Date(Math.floor(clock.wall() / 300_000) * 300_000)
+  return {
+    visits: none,
+    payments: none,
+    stats: async () => ({ timeZone: 'UTC', from: '', to: '', days: [], total: statsOf([]) }),
+    timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    trade: () => ({
+      day: at().toISOString().slice(0, 10),
+      arrivals: 0,
+      payments: { count: 0, linked: 0, sums: [] },
+      slot: { at: at().toISOString(), arrivals: 0, payments: 0 },
+    }),
+    chart: () => ({
+      from: new Date(at().getTime() - 287 * 300_000).toISOString(),
+      stepSeconds: 300,
+      arrivals: Array<null>(288).fill(null),
+      payments: Array<null>(288).fill(null),
+    }),
+  }
 }
 
 export async function startFixture(options: FixtureOptions = {}): Promise<Fixture> {
@@ -126,6 +152,7 @@ export async function startFixture(options: FixtureOptions = {}): Promise<Fixtur
           return () => listeners.delete(listener)
         },
       },
+      ledger: { ...emptyLedger(clock), ...options.ledger },
       health: () => fixture.health,
       ...(options.metrics ? { metrics: options.metrics } : {}),
       dashboardDir: options.dashboardDir ?? join(dir, 'none'),
