@@ -147,6 +147,8 @@ export interface Snapshot extends Status {
   recent: CloudEvent[]
   /** The last 24 hours. */
   chart: TradeChart
+  /** What the loaded plugins can tell of: presence, payments. */
+  expects: { arrivals: boolean; payments: boolean }
 }
 
 /** What changes all the time and comes at most every second. */

@@ -51,7 +51,18 @@ export class StatusView {
 
   /** Synchronous, so that nothing changes between the picture and the first delta. */
   snapshot(recent: readonly StoredEvent[]): Snapshot {
-    return { ...this.status(), labels: this.#labels(), recent: recent.map(parseEvent), chart: this.#options.ledger.chart() }
+    return {
+      ...this.status(),
+      labels: this.#labels(),
+      recent: recent.map(parseEvent),
+      chart: this.#options.ledger.chart(),
+      expects: this.#expects(),
+    }
+  }
+
+  #expects(): Snapshot['expects'] {
+    const told = new Set(this.#options.plugins.manifests().flatMap((one) => Object.keys(one.events ?? {})))
+    return { arrivals: told.has('present'), payments: told.has('paid') }
   }
 
   /** Words for event types come from the manifests: a new device brings its own. */

@@ -1,4 +1,5 @@
 import { AttentionList } from './attention-list.tsx'
+import { DayChart } from './day-chart.tsx'
 import { Feed } from './feed.tsx'
 import { Header, StaleBanner } from './header.tsx'
 import { Devices, FoundThings, Links, Plugins } from './lists.tsx'
@@ -19,6 +20,7 @@ export function App({ view, actions }: { view: View; actions?: Actions | undefin
       <main>
         <AttentionList view={view} actions={actions} />
         <Numbers view={view} />
+        <DayChart view={view} />
         <div class="columns">
           <div class="column">
             <Devices view={view} />

@@ -8,10 +8,11 @@ interface Tile {
   bad?: boolean
 }
 
-/** Four numbers: devices, what waits, and the two things that count most in this shop. */
+/** Four numbers: who came and what was paid, where the shop can tell, or what else counts most in it; devices; what waits. */
 export function Numbers({ view }: { view: View }) {
   const { words } = view
-  const tiles = [devices(view), waiting(view), ...today(view)]
+  const trade = [...arrivals(view), ...payments(view)]
+  const tiles = [...trade, devices(view), waiting(view), ...today(view, 2 - trade.length)]
   return (
     <section class="numbers" aria-label={words.say('numbers')}>
       {tiles.map((tile) => (
@@ -23,6 +24,34 @@ export function Numbers({ view }: { view: View }) {
       ))}
     </section>
   )
+}
+
+function arrivals({ snapshot, words, now }: View): Tile[] {
+  const { trade, expects } = snapshot
+  const last = trade.lastArrival
+  if (!expects.arrivals && last === undefined) return []
+  const sub =
+    trade.arrivals > 0 && last !== undefined
+      ? words.say('number.last', { age: words.ago(last, now) })
+      : last === undefined
+        ? words.say('number.arrivals.none')
+        : words.say('number.arrivals.last', { time: words.time(last, now) })
+  return [{ key: 'arrivals', label: words.say('number.arrivals'), value: words.number(trade.arrivals), sub }]
+}
+
+function payments({ snapshot, words, now }: View): Tile[] {
+  const { count, linked, sums, last } = snapshot.trade.payments
+  if (!snapshot.expects.payments && last === undefined) return []
+  const sub =
+    count > 0
+      ? words.say('number.payments.sub', {
+          sum: sums.map((one) => words.money(one.sum, one.currency)).join(' + '),
+          share: words.percent(linked / count),
+        })
+      : last === undefined
+        ? words.say('number.payments.none')
+        : words.say('number.payments.last', { time: words.time(last, now) })
+  return [{ key: 'payments', label: words.say('number.payments'), value: words.number(count), sub }]
 }
 
 function devices({ snapshot, words }: View): Tile {
@@ -70,16 +99,17 @@ function waiting({ snapshot, words, now }: View): Tile {
   }
 }
 
-function today(view: View): Tile[] {
+/** As many more as there is room for. */
+function today(view: View, room: number): Tile[] {
   const { snapshot, words } = view
   const { counts, complete } = snapshot.today
-  const tiles: Tile[] = headlines(snapshot, 2).map(({ type, count, last }) => ({
+  const tiles: Tile[] = headlines(snapshot, room).map(({ type, count, last }) => ({
     key: type,
     label: words.say('number.today', { label: words.type(type, snapshot.labels) }),
     value: words.number(count),
     sub: lastSeen(view, last),
   }))
-  if (tiles.length < 2) {
+  if (tiles.length < room) {
     const last = snapshot.recent.at(-1)?.time
     tiles.push({
       key: 'events',
@@ -88,7 +118,7 @@ function today(view: View): Tile[] {
       sub: complete ? lastSeen(view, last) : words.say('number.counting'),
     })
   }
-  if (tiles.length < 2) {
+  if (tiles.length < room) {
     const running = snapshot.plugins.filter((one) => one.status === 'running').length
     tiles.push({
       key: 'plugins',

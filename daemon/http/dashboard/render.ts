@@ -1,7 +1,7 @@
 /** Writes a tree of stateless Preact components as HTML. They use no hooks, so forty lines do, and nothing more is loaded on the box. */
 import { type ComponentChildren, type FunctionComponent, isValidElement } from 'preact'
 
-const VOID = new Set(['br', 'hr', 'img', 'input', 'link', 'meta', 'path'])
+const VOID = new Set(['br', 'hr', 'img', 'input', 'link', 'meta'])
 const NAMES: Record<string, string> = {
   className: 'class',
   htmlFor: 'for',

@@ -2,6 +2,7 @@ import t from 'tap'
 import type { CloudEvent } from '../../contract/event.ts'
 import type { Snapshot } from '../api.ts'
 import { attention } from './attention.ts'
+import { bars, chartFacts, gaps, moved } from './day-steps.ts'
 import english from './en.json' with { type: 'json' }
 import { renderHtml } from './render.ts'
 import { applyMessage, feedOf, firstView, headlines, merge, summaryOf } from './view.ts'
@@ -40,8 +41,16 @@ const shop = (change: Partial<Snapshot> = {}): Snapshot => ({
   found: [],
   journal: { epoch: 'e', head: 0, tail: 1, bytes: 0, freeBytes: 0, dropped: 0 },
   today: { since: '2026-11-22T00:00:00Z', complete: true, counts: {}, last: {} },
+  trade: {
+    day: '2026-11-22',
+    arrivals: 0,
+    payments: { count: 0, linked: 0, sums: [] },
+    slot: { at: '2026-11-22T14:10:00.000Z', arrivals: 0, payments: 0 },
+  },
   labels: {},
   recent: [],
+  chart: { from: '2026-11-21T14:15:00.000Z', stepSeconds: 300, arrivals: Array(288).fill(0), payments: Array(288).fill(0) },
+  expects: { arrivals: false, payments: false },
   ...change,
 })
 
@@ -157,4 +166,41 @@ t.test('times, ages and states in both languages; a clock that was never set is 
 
 t.test('what a device says is text, never markup', async (t) => {
   t.equal(renderHtml('<img src=x onerror=alert(1)>"\''), '&#60;img src=x onerror=alert(1)&#62;&#34;&#39;')
+})
+
+t.test('the chart’s step moves on with the stream; where nothing is known a gap stays a gap', async (t) => {
+  const chart = { from: '2026-11-22T10:00:00.000Z', stepSeconds: 300, arrivals: [1, null, 3, 0], payments: [0, null, 2, 0] }
+  t.strictSame(moved(chart, { at: '2026-11-22T10:15:00.000Z', arrivals: 5, payments: 1 }).arrivals, [1, null, 3, 5])
+  t.strictSame(moved(chart, { at: '2026-11-22T10:25:00.000Z', arrivals: 5, payments: 1 }), {
+    from: '2026-11-22T10:10:00.000Z',
+    stepSeconds: 300,
+    arrivals: [3, 0, 0, 5],
+    payments: [2, 0, 0, 1],
+  })
+  t.equal(moved(chart, { at: '2026-11-21T10:00:00.000Z', arrivals: 9, payments: 9 }), chart, 'a clock that was set back')
+  t.equal(moved(chart, { at: '2027-11-21T10:00:00.000Z', arrivals: 9, payments: 9 }), chart)
+  t.equal(gaps([null, null, 1, null], 9), 'M0 0h2v9h-2zM3 0h1v9h-1z')
+  t.equal(bars([0, 2, null, 4], 10, 8, 4), 'M1 10v-4h1v4zM3 10v-8h1v8z')
+  const now = applyMessage(shop({ chart }), 'vitals', {
+    trade: { ...shop().trade, slot: { at: '2026-11-22T10:15:00.000Z', arrivals: 7, payments: 0 } },
+  })
+  t.equal(now.chart.arrivals.at(-1), 7)
+})
+
+t.test('the chart in words: sums, the busiest hour, how long nothing is known; hours as rows', async (t) => {
+  const arrivals = [...Array(12).fill(1), ...Array(12).fill(3), ...Array(12).fill(null), ...Array(12).fill(0)] as (number | null)[]
+  const facts = chartFacts({ from: '2026-11-22T10:00:00.000Z', stepSeconds: 300, arrivals, payments: arrivals.map((one) => one && 1) })
+  t.match(facts, { arrivals: 48, payments: 24, unknown: 3_600_000, busiest: { from: Date.parse('2026-11-22T11:00:00Z'), arrivals: 36 } })
+  t.strictSame(
+    facts.hours.map((one) => one.arrivals),
+    [12, 36, null, 0],
+  )
+  t.equal(chartFacts({ from: '2026-11-22T10:00:00.000Z', stepSeconds: 300, arrivals: [0], payments: [0] }).busiest, undefined)
+})
+
+t.test('money in its own minor units', async (t) => {
+  t.equal(en.money(123_450, 'CNY'), '¥1,234.50')
+  t.equal(en.money(500, 'JPY'), '¥500')
+  t.equal(zh.money(1_250, 'EUR'), '€12.50')
+  t.equal(en.money(1_250, 'points'), '12.5 points')
 })

@@ -4,6 +4,7 @@ import type { CloudEvent } from '../../contract/event.ts'
 import type { Found } from '../../discovery/api.ts'
 import type { ShopChange } from '../../shop.ts'
 import type { Snapshot, Vitals } from '../api.ts'
+import { moved } from './day-steps.ts'
 import { type Lang, type Words, wordsFor } from './words.ts'
 
 export type Connection = 'page' | 'connecting' | 'live' | 'stale'
@@ -54,7 +55,7 @@ export function applyMessage(snapshot: Snapshot, name: string, data: unknown): S
     case 'found':
       return { ...snapshot, found: data as Found[] }
     case 'vitals':
-      return { ...snapshot, ...(data as Vitals) }
+      return { ...snapshot, ...(data as Vitals), chart: moved(snapshot.chart, (data as Vitals).trade.slot) }
     default:
       return snapshot
   }
@@ -125,7 +126,9 @@ export function typesOf(snapshot: Snapshot, filter: string): string[] {
 }
 
 /** The core's own words in types; all others are plugins' names. */
-const CORE = new Set(['plugin', 'command', 'journal'])
+const CORE = new Set(['plugin', 'command', 'journal', 'visit'])
+/** What is counted elsewhere, or is no news to people. */
+const SILENT = new Set(['device', 'present', 'absent', 'linked'])
 
 export interface Headline {
   type: string
@@ -144,8 +147,8 @@ export function headlines(snapshot: Snapshot, most: number): Headline[] {
     .map(([type]) => type)
   const busiest = Object.keys(today.counts)
     .filter((type) => {
-      const [, plugin = '', event] = type.split('.')
-      return event !== 'device' && !CORE.has(plugin) && !marked.includes(type)
+      const [, plugin = '', event = ''] = type.split('.')
+      return !SILENT.has(event) && !CORE.has(plugin) && !marked.includes(type)
     })
     .sort((a, b) => (today.counts[b] ?? 0) - (today.counts[a] ?? 0) || a.localeCompare(b))
   return [...marked, ...busiest].slice(0, most).map((type) => {

@@ -73,6 +73,29 @@ export class Words {
     return this.#clock.format(ms)
   }
 
+  /** `14:02` */
+  minute(ms: number): string {
+    return this.#minute.format(ms)
+  }
+
+  /** Minor units of ISO 4217: `¥12.50`. */
+  money(minor: number, currency: string): string {
+    try {
+      const format = new Intl.NumberFormat(this.lang === 'zh' ? 'zh-CN' : 'en-GB', {
+        style: 'currency',
+        currency,
+        currencyDisplay: 'narrowSymbol',
+      })
+      return format.format(minor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2))
+    } catch {
+      return `${this.#number.format(minor / 100)} ${currency}`.trim()
+    }
+  }
+
+  percent(share: number): string {
+    return `${Math.round(share * 100)}\u00a0%`
+  }
+
   /** `14:02`, then `yesterday 21:48`, `21 Nov, 21:48`. */
   time(iso: string, now: number): string {
     const at = Date.parse(iso)
