@@ -244,6 +244,78 @@ t.test('readable and usable from a phone to a desk, light and dark, in both lang
   }
 })
 
+t.test('today’s arrivals and payments, and the last 24 hours: live, as a sentence, as a chart with its gaps, and as a table', async (t) => {
+  const counts = { arrivals: 41 }
+  const step = 300_000
+  const now = () => Math.floor(Date.now() / step) * step
+  const ago = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString()
+  const wave = (index: number, high: number): number | null =>
+    index >= 60 && index < 84 ? null : index < 120 ? 0 : Math.max(0, Math.round(high * Math.sin((index - 120) / 20) ** 2 - 0.4))
+  const it = await shop(t, {
+    ledger: {
+      trade: () => ({
+        day: '2026-11-22',
+        arrivals: counts.arrivals,
+        lastArrival: ago(counts.arrivals === 0 ? 1_000 : 2),
+        payments: { count: 1_204, linked: 746, sums: [{ currency: 'CNY', sum: 4_523_150 }], last: ago(1) },
+        slot: { at: new Date(now()).toISOString(), arrivals: 3, payments: 2 },
+      }),
+      chart: () => ({
+        from: new Date(now() - 287 * step).toISOString(),
+        stepSeconds: 300,
+        arrivals: Array.from({ length: 288 }, (_, index) => wave(index, 9)),
+        payments: Array.from({ length: 288 }, (_, index) => wave(index, 5)),
+      }),
+    },
+  })
+  for (let grams = 1; grams <= 25; grams++) await it.weigh(grams)
+  for (const lang of ['en', 'zh']) {
+    const { page, faults } = await openPage(t, it, `/?lang=${lang}`)
+    await live(page)
+    t.match(
+      await page.locator('.numbers').textContent(),
+      lang === 'en'
+        ? /Arrivals today41.*Payments today1,204¥45,231.50 · 62\u00a0% linked/
+        : /今日到店41.*今日支付1,204¥45,231.50 · 已关联 62\u00a0%/,
+    )
+    const chart = page.locator('.chart')
+    t.match(
+      await chart.locator('.chart-says').textContent(),
+      lang === 'en'
+        ? /^Arrivals: \d+\. Payments: \d+\. Busiest: .* No data for 2 hrs?: /
+        : /^到店 \d+ 次，支付 \d+ 笔。高峰：.*有 2小时 无数据/,
+    )
+    t.equal(await chart.locator('svg path').count(), 4)
+    await chart.locator('summary').click()
+    t.ok((await chart.locator('tbody tr').count()) >= 24)
+    t.match(await chart.locator('tbody').textContent(), lang === 'en' ? /no data/ : /无数据/)
+    counts.arrivals = 0
+    await it.weigh(1)
+    await page.getByText(lang === 'en' ? /^No arrivals yet today\. Last: / : /^今日暂无到店。最近：/).waitFor()
+    counts.arrivals = 41
+    await it.weigh(1)
+    await page.locator('.numbers').getByText('41', { exact: true }).waitFor()
+    t.equal(await chart.locator('details').evaluate((one) => (one as HTMLDetailsElement).open), true, 'an open table stays open')
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme })
+      for (const [width, height] of [
+        [320, 568],
+        [768, 1_024],
+        [1_280, 900],
+      ] as const) {
+        await page.setViewportSize({ width, height })
+        const what = `${lang} ${colorScheme} ${width}`
+        t.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, `${what}: no sideways scroll`)
+        t.strictSame(await page.evaluate(targetFaults), [], `${what}: targets of 44 px`)
+        await page.screenshot({ path: join(process.env.SHOTS ?? t.testdirName, `trade-${what.replaceAll(' ', '-')}.png`) })
+      }
+      t.strictSame(await page.evaluate(contrastFaults), [], `${lang} ${colorScheme}: contrast`)
+    }
+    t.strictSame(await page.evaluate(nameFaults), [], `${lang}: everything has a name`)
+    t.strictSame(faults, [], lang)
+  }
+})
+
 t.test('an owner logs in with the form, looks, and logs out; the API page works offline', async (t) => {
   const it = await shop(t, { config: { passwordHash: await hashPassword('lucky cat 88') } })
   const { page, faults } = await openPage(t, it)
