@@ -283,7 +283,7 @@ t.test('today’s arrivals and payments, and the last 24 hours: live, as a sente
       await chart.locator('.chart-says').textContent(),
       lang === 'en'
         ? /^Arrivals: \d+\. Payments: \d+\. Busiest: .* No data for 2 hrs?: /
-        : /^到店 \d+ 次，支付 \d+ 笔。高峰：.*有 2小时 无数据/,
+        : /^到店 \d+ 次，支付 \d+ 笔。高峰：.*。有 2小时 无数据/,
     )
     t.equal(await chart.locator('svg path').count(), 4)
     await chart.locator('summary').click()

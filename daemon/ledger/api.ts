@@ -14,7 +14,7 @@ export interface VisitRow {
   first: boolean
   /** How long this visitor had been away, where that is worth telling. */
   sleepingDays?: number
-  /** Absent while somebody is still here. */
+  /** The last sign, known once the leave grace is over; absent while somebody is still here. */
   departed?: string
   dwellSeconds?: number
   /** Pseudonyms of the same person before it was known who that is. */

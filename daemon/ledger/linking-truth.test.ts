@@ -1,6 +1,6 @@
 import t from 'tap'
-import { score } from './testing/truth-table.ts'
 import { traffic } from './testing/traffic.ts'
+import { score } from './testing/truth-table.ts'
 import { runTraffic } from './testing/week.ts'
 
 t.test('a busy day with known truth: no proof names the wrong person, nearly all that can be found is found', async (t) => {
@@ -13,9 +13,16 @@ t.test('a busy day with known truth: no proof names the wrong person, nearly all
     t.equal(one.wrong, 0, `${one.method} names the right person, always`)
   }
   t.ok(linked >= findable * 0.95, `${linked} of ${findable} were found`)
-  t.strictSame(told.filter((one) => one.method === 'single_candidate' && (one.visitor ?? one.session ?? one.visit) !== undefined), [])
-  for (const [payment, { refunded }] of given.truth) if (refunded && current.has(payment)) t.fail(`${payment} was given back, and is linked`)
+  t.strictSame(
+    told.filter((one) => one.method === 'single_candidate' && (one.visitor ?? one.session ?? one.visit) !== undefined),
+    [],
+  )
+  for (const [payment, { refunded }] of given.truth)
+    if (refunded && current.has(payment)) t.fail(`${payment} was given back, and is linked`)
   t.equal(visits.open, 0, 'everybody has left')
   const { rows } = await counter.ledger.visits({ limit: 1_000 })
-  t.ok(Math.abs(rows.filter((one) => one.by !== 'member').length - given.visits) <= given.visits * 0.05, `${rows.length} visits of ${given.visits} stays`)
+  t.ok(
+    Math.abs(rows.filter((one) => one.by !== 'member').length - given.visits) <= given.visits * 0.05,
+    `${rows.length} visits of ${given.visits} stays`,
+  )
 })

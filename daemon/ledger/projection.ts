@@ -113,7 +113,7 @@ export function fold(rows: Rows, fact: Fact): void {
       arrive(rows, fact, told)
       break
     case 'departed':
-      depart(rows, fact, told)
+      depart(rows, told)
       break
     case 'identified':
       identify(rows, told)
@@ -152,7 +152,7 @@ function arrive(rows: Rows, fact: Fact, { visit, visitor, by, role, first, sleep
   if (role !== 'staff') inSlot(rows, fact, 'arrivals')
 }
 
-function depart(rows: Rows, fact: Fact, { visit, visitor, dwellSeconds, into }: Departed): void {
+function depart(rows: Rows, { visit, visitor, dwellSeconds, into }: Departed): void {
   const row = rows.get('visits', visit)
   if (!row || row.departed !== undefined) return
   if (into !== undefined) {
@@ -160,12 +160,12 @@ function depart(rows: Rows, fact: Fact, { visit, visitor, dwellSeconds, into }: 
     rows.put('visits', visit, undefined)
     return
   }
-  row.departed = iso(fact.wall)
+  const end = iso(Date.parse(row.arrived) + dwellSeconds * 1_000)
+  row.departed = end
   row.dwellSeconds = dwellSeconds
   rows.put('visits', visit, row)
   if (row.role !== 'staff') inDay(rows, row.day, (day) => addDwell(day.dwell, dwellSeconds))
   const known = rows.get('visitors', visitor)
-  const end = iso(Date.parse(row.arrived) + dwellSeconds * 1_000)
   if (known && known.lastSeen < end) rows.put('visitors', visitor, { ...known, lastSeen: end })
 }
 

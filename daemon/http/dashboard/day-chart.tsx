@@ -17,12 +17,7 @@ export function DayChart({ view }: { view: View }) {
   return (
     <section class="card chart" aria-labelledby="chart">
       <h2 id="chart">{words.say('chart')}</h2>
-      <p class="chart-says">
-        {words.say('chart.sum', { arrivals: facts.arrivals, payments: facts.payments })}
-        {facts.busiest !== undefined &&
-          ` ${words.say('chart.busiest', { from: words.minute(facts.busiest.from), to: words.minute(facts.busiest.from + 3_600_000), n: facts.busiest.arrivals })}`}
-        {facts.unknown > 0 && ` ${words.say('chart.gaps', { span: words.span(facts.unknown) })}`}
-      </p>
+      <p class="chart-says">{said(view)}</p>
       <p class="chart-key muted" aria-hidden="true">
         <span class="key arrivals">{words.say('chart.arrivals')}</span>
         <span class="key payments">{words.say('chart.payments')}</span>
@@ -63,4 +58,15 @@ export function DayChart({ view }: { view: View }) {
       </details>
     </section>
   )
+}
+
+function said({ words, snapshot }: View): string {
+  const { arrivals, payments, busiest, unknown } = chartFacts(snapshot.chart)
+  const sentences = [words.say('chart.sum', { arrivals, payments })]
+  if (busiest !== undefined) {
+    const { from, arrivals: n } = busiest
+    sentences.push(words.say('chart.busiest', { from: words.minute(from), to: words.minute(from + 3_600_000), n }))
+  }
+  if (unknown > 0) sentences.push(words.say('chart.gaps', { span: words.span(unknown) }))
+  return sentences.join(words.lang === 'zh' ? '' : ' ')
 }

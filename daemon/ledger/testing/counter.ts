@@ -163,12 +163,12 @@ export async function dump(journal: LimitedJournal, timeZone: string): Promise<s
   return lines.join('\n')
 }
 
-async function openJournalIn(
+/** Stamps events by the hand clock; groups and retains by real time. */
+export async function openJournalIn(
   dir: string,
   clock = new HandClock('2026-11-22T02:00:00Z'),
   state: { now: ClockState } = { now: 'synced' },
 ): Promise<{ journal: LimitedJournal; clock: HandClock; state: { now: ClockState } }> {
-  // The journal groups and retains by real time; its stamps are the hand clock's.
   const real = (await import('../../clock.ts')).systemClock
   const mixed = { ...real, wall: () => clock.wall() }
   return { journal: await openIn(dir, { clock: mixed, clockState: () => state.now }), clock, state }

@@ -129,7 +129,8 @@ export function traffic({ seed, days, visitsADay, paymentsADay, start }: Traffic
       ...(consented ? { consent: { version: 'v1', hash: 'h', marketing: true } } : {}),
       ...(owner.logsIn && owner.member ? { member: owner.name } : {}),
     })
-    if (owner.logsIn) tell(tapped + 1, 'portal', 'present', { visitor, by: 'portal', was: station, session, role: owner.member ? 'member' : 'guest' })
+    if (owner.logsIn)
+      tell(tapped + 1, 'portal', 'present', { visitor, by: 'portal', was: station, session, role: owner.member ? 'member' : 'guest' })
     if (person.member && chance(0.3)) {
       tell(from + 2_000, 'beacon', 'present', { visitor: person.name, by: 'beacon', role: 'member' })
       tell(to - 1_000, 'beacon', 'absent', { visitor: person.name, lastSeen: new Date(to - 31_000).toISOString() })
@@ -141,7 +142,15 @@ export function traffic({ seed, days, visitsADay, paymentsADay, start }: Traffic
       tell(at + Math.floor(between(20_000, 4 * MINUTE)), 'portal', 'present', { visitor, by: 'wifi', session })
     }
     tell(to, 'portal', 'absent', { visitor, lastSeen: new Date(to - 15_000).toISOString() })
-    tell(to + 5_000, 'portal', 'session-ended', { session, visitor, station, reason: 'left', bytesUp: 1, bytesDown: 2, seconds: Math.floor((to - from) / 1_000) })
+    tell(to + 5_000, 'portal', 'session-ended', {
+      session,
+      visitor,
+      station,
+      reason: 'left',
+      bytesUp: 1,
+      bytesDown: 2,
+      seconds: Math.floor((to - from) / 1_000),
+    })
     return { person, from, to, session, visitor, consented, names: new Set([owner.name, person.name, station]) }
   }
 
@@ -178,7 +187,15 @@ export function traffic({ seed, days, visitsADay, paymentsADay, start }: Traffic
     tell(at, 'payment', 'paid', { ...base, ...more, firstPayment: chance(0.2) })
     if (chance(0.4)) {
       const claim = `claim-${payment}`
-      tell(at + 1_500, 'receipt', 'captured', { receipt: `receipt-${payment}`, till, lines: [], total: amount, payment, parsed: true, claim })
+      tell(at + 1_500, 'receipt', 'captured', {
+        receipt: `receipt-${payment}`,
+        till,
+        lines: [],
+        total: amount,
+        payment,
+        parsed: true,
+        claim,
+      })
       if (stay && chance(0.4)) {
         const here = chance(0.7)
         tell(at + Math.floor(between(10_000, here ? 4 * MINUTE : 20 * 3_600_000)), 'portal', 'claimed', {

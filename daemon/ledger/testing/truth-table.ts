@@ -14,7 +14,10 @@ export interface MethodScore {
   possible: number
 }
 
-export function score({ truth }: Traffic, current: ReadonlyMap<string, Linked>): { methods: MethodScore[]; payments: number; linked: number; findable: number } {
+export function score(
+  { truth }: Traffic,
+  current: ReadonlyMap<string, Linked>,
+): { methods: MethodScore[]; payments: number; linked: number; findable: number } {
   const methods = METHODS.map((method): MethodScore => {
     const of = [...current].filter(([, link]) => link.method === method && link.confidence > 0)
     const right = of.filter(([payment, link]) => {
@@ -26,7 +29,9 @@ export function score({ truth }: Traffic, current: ReadonlyMap<string, Linked>):
       links: of.length,
       right,
       wrong: of.length - right,
-      possible: [...truth.values()].filter((one) => !one.refunded && (method === 'single_candidate' ? one.inside && one.possible.size === 0 : one.possible.has(method))).length,
+      possible: [...truth.values()].filter(
+        (one) => !one.refunded && (method === 'single_candidate' ? one.inside && one.possible.size === 0 : one.possible.has(method)),
+      ).length,
     }
   })
   const live = [...truth].filter(([, one]) => !one.refunded)
