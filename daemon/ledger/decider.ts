@@ -7,7 +7,7 @@ import { iso } from '../clock.ts'
 import type { ClockState, Sequence } from '../contract/event.ts'
 import type { Json, JsonObject } from '../contract/json.ts'
 import type { Clock, WallMs } from '../contract/plugin.ts'
-import type { Draft, Journal, Put, StoredEvent } from '../journal/api.ts'
+import type { Cursor, Draft, Journal, Put, StoredEvent } from '../journal/api.ts'
 import type { Log } from '../log.ts'
 import { Backoff } from './backoff.ts'
 import type { Calendar } from './calendar.ts'
@@ -29,6 +29,8 @@ import {
 const READ = { events: 500, bytes: 2_000_000 }
 /** So much may be remembered in memory alone: it is read again after a crash. */
 const DIRTY_MOST = 500
+/** Events that did not concern the ledger may be passed over again. */
+const PASSED_MOST = 2_000
 const CURSOR = 'ledger'
 
 /** What the ledger's tables know of payments that are not remembered any more. Asked only when everything before is in them. */
@@ -52,6 +54,7 @@ export interface DeciderParts {
 export class Decider {
   readonly #parts: DeciderParts
   readonly #backoff: Backoff
+  readonly #cursor: Cursor
   readonly #visits
   readonly #linking = newLinking()
   #timeline: Timeline
@@ -76,6 +79,7 @@ export class Decider {
 
   constructor(parts: DeciderParts) {
     this.#parts = parts
+    this.#cursor = parts.journal.cursor(CURSOR)
     this.#visits = newVisits(parts.settings)
     this.#timeline = new Timeline(0, parts.calendar)
     this.#backoff = new Backoff(parts.clock, parts.log)
@@ -87,7 +91,7 @@ export class Decider {
     const memory: Memory = await readMemory(journal, this.#visits, this.#linking)
     this.#timeline.last = memory.timeline
     this.#lastEvent = memory.event
-    if (memory.epoch === journal.epoch) this.#position = Math.max(memory.position, journal.cursor(CURSOR).position)
+    if (memory.epoch === journal.epoch) this.#position = Math.max(memory.position, this.#cursor.position)
     else this.#skipThrough = memory.event
     this.#liveFrom = journal.head + 1
     this.#unfollow = journal.follow((events) => this.#followed(events))
@@ -138,8 +142,9 @@ export class Decider {
   }
 
   #advanced(): void {
-    // Read again after a crash unless everything up to here is stored.
-    if (this.#dirty.size === 0 && this.#events.length === 0) this.#parts.journal.cursor(CURSOR).advance(this.#position)
+    // Read again after a crash unless everything up to here is stored; each note is a write to the card.
+    const cursor = this.#cursor
+    if (this.#dirty.size === 0 && this.#events.length === 0 && this.#position - cursor.position >= PASSED_MOST) cursor.advance(this.#position)
     this.#parts.decided(this.#position)
   }
 
@@ -336,11 +341,13 @@ export class Decider {
   #goLive(): void {
     if (this.#live) return
     this.#live = true
-    this.#passTime()
+    this.#passTime(true)
   }
 
-  #passTime(): void {
+  #passTime(always = false): void {
     const { clock, clockState } = this.#parts
+    const count = nextCount(this.#linking)
+    if (!always && nextDeadline(this.#visits) > clock.mono() && (count === undefined || count > this.#wall())) return
     const now: Moment = { wall: clock.wall(), synced: clockState() === 'synced', mono: clock.mono() }
     this.#visited(visits.step(this.#visits, { type: 'time', now }), undefined)
     this.#linked(linking.step(this.#linking, { type: 'time', wall: this.#wall(), event: '' }))
@@ -356,7 +363,7 @@ export class Decider {
     const { clock } = this.#parts
     const deadline = nextDeadline(this.#visits)
     const count = nextCount(this.#linking)
-    const waits = [...(deadline === undefined ? [] : [deadline - clock.mono()]), ...(count === undefined ? [] : [count - this.#wall()])]
+    const waits = [...(deadline === Number.POSITIVE_INFINITY ? [] : [deadline - clock.mono()]), ...(count === undefined ? [] : [count - this.#wall()])]
     if (this.#stopped || this.#parts.journal.head > this.#position) return
     this.#idle = true
     await new Promise<void>((resolve) => {

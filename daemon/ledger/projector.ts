@@ -48,6 +48,7 @@ export class Projector {
   #concerned = true
   #hurry = false
   #stopped = false
+  #asleep = false
   #wake: () => void = () => undefined
   #waiting: { upTo: Sequence; resolve: () => void }[] = []
   #running: Promise<void> = Promise.resolve()
@@ -101,7 +102,9 @@ export class Projector {
   decided(upTo: Sequence): void {
     if (upTo <= this.#limit) return
     this.#limit = upTo
-    this.#wake()
+    // Nothing of it concerns the ledger, and the loop sleeps: that is all there is to do.
+    if (!this.#concerned && this.#asleep) this.#passed()
+    else this.#wake()
   }
 
   /** Resolves once the rows have got there, or when the ledger stops. Asking makes it hurry. */
@@ -164,7 +167,9 @@ export class Projector {
       try {
         if (!this.#concerned) this.#passed()
         if (this.#position >= this.#limit) {
+          this.#asleep = true
           await this.#sleep(undefined)
+          this.#asleep = false
           lingered = false
           continue
         }

@@ -140,22 +140,18 @@ export const visits: Machine<VisitsState, VisitsEvent, VisitsEffect> = {
   },
 }
 
-/** Monotonic ms of the next thing that time alone brings about. */
-export function nextDeadline({ visits: all, settings }: VisitsState): number | undefined {
-  let next: number | undefined
-  for (const visit of all.values()) {
-    for (const due of deadlines(visit, settings)) if (next === undefined || due < next) next = due
+/** Monotonic ms of the next thing that time alone brings about; infinite without any. Asked after each event, so it makes nothing. */
+export function nextDeadline({ visits: all, settings }: VisitsState): number {
+  let next = Number.POSITIVE_INFINITY
+  for (const { gone, seen, signs } of all.values()) {
+    if (gone?.mono !== undefined) next = Math.min(next, gone.mono + settings.leaveGrace)
+    if (seen.mono !== undefined) next = Math.min(next, seen.mono + settings.longest)
+    for (const source in signs) {
+      const sign = signs[source]
+      if (sign?.momentary && sign.at.mono !== undefined) next = Math.min(next, sign.at.mono + settings.momentHold)
+    }
   }
   return next
-}
-
-function deadlines(visit: Visit, settings: VisitSettings): number[] {
-  const found = (at: Moment | undefined, ms: number): number[] => (at?.mono === undefined ? [] : [at.mono + ms])
-  return [
-    ...found(visit.gone, settings.leaveGrace),
-    ...Object.values(visit.signs).flatMap((sign) => (sign.momentary ? found(sign.at, settings.momentHold) : [])),
-    ...found(visit.seen, settings.longest),
-  ]
 }
 
 type PresentEvent = Extract<VisitsEvent, { type: 'present' }>
