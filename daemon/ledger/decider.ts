@@ -144,7 +144,8 @@ export class Decider {
   #advanced(): void {
     // Read again after a crash unless everything up to here is stored; each note is a write to the card.
     const cursor = this.#cursor
-    if (this.#dirty.size === 0 && this.#events.length === 0 && this.#position - cursor.position >= PASSED_MOST) cursor.advance(this.#position)
+    if (this.#dirty.size === 0 && this.#events.length === 0 && this.#position - cursor.position >= PASSED_MOST)
+      cursor.advance(this.#position)
     this.#parts.decided(this.#position)
   }
 
@@ -363,7 +364,10 @@ export class Decider {
     const { clock } = this.#parts
     const deadline = nextDeadline(this.#visits)
     const count = nextCount(this.#linking)
-    const waits = [...(deadline === Number.POSITIVE_INFINITY ? [] : [deadline - clock.mono()]), ...(count === undefined ? [] : [count - this.#wall()])]
+    const waits = [
+      ...(deadline === Number.POSITIVE_INFINITY ? [] : [deadline - clock.mono()]),
+      ...(count === undefined ? [] : [count - this.#wall()]),
+    ]
     if (this.#stopped || this.#parts.journal.head > this.#position) return
     this.#idle = true
     await new Promise<void>((resolve) => {

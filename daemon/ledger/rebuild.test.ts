@@ -72,7 +72,7 @@ t.test(
       whole.told.some((one) => one.revoked === 'erased'),
       'an erasure is in it',
     )
-      const dir = copy()
+    const dir = copy()
     for (const batch of [1, 7]) {
       const again = await run(batch === 1 ? dir : copy(), { batch })
       t.ok(again.rows === whole.rows, `rows of batches of ${batch}`)

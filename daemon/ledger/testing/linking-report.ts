@@ -2,8 +2,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { score } from './truth-table.ts'
 import { traffic } from './traffic.ts'
+import { score } from './truth-table.ts'
 import { runTraffic } from './week.ts'
 
 const FILE = resolve(import.meta.dirname, '../../../docs/linking.md')
@@ -16,7 +16,8 @@ try {
   await counter.close()
   const { methods, payments, linked, findable } = score(given, current)
   const share = (part: number, of: number): string => (of === 0 ? '–' : `${((part / of) * 100).toFixed(1)} %`)
-  const found = (method: string): number => [...given.truth].filter(([id, one]) => !one.refunded && one.possible.has(method) && current.get(id)?.visitor !== undefined).length
+  const found = (method: string): number =>
+    [...given.truth].filter(([id, one]) => !one.refunded && one.possible.has(method) && current.get(id)?.visitor !== undefined).length
   const lines = methods.map(
     (one) =>
       `| \`${one.method}\` | ${one.links} | ${one.wrong} | ${share(one.right, one.links)} | ${one.possible} | ${one.method === 'single_candidate' ? '–' : share(found(one.method), one.possible)} |`,
