@@ -1,10 +1,10 @@
 /** `shopwire demo`: a whole shop on one machine, each part its own process, wired over real sockets. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { readSource } from '../config.ts'
+import { parse as parseYaml } from 'yaml'
 import type { CloudEvent } from '../contract/event.ts'
 import type { JsonObject } from '../contract/json.ts'
 import { openBroker } from '../links/demo-broker.ts'
@@ -15,6 +15,8 @@ import { type CliCommand, type Io, parse } from './io.ts'
 
 interface Scene {
   simulators: string[][]
+  /** Of HQ's desk. */
+  book: JsonObject
   till: TillRule[]
 }
 
@@ -34,9 +36,9 @@ export const demo: CliCommand = async (args, io) => {
     ...Object.fromEntries(Object.entries(ports).map(([name, port]) => [`DEMO_${name}`, String(port)])),
     SHOPWIRE_DEMO: '1',
   }
-  const scene = readSource(shippedConfig('demo-scene.yaml'), env) as unknown as Scene
+  const scene = filled('demo-scene.yaml', env) as unknown as Scene
   const configFile = join(dir, 'shopwire.yaml')
-  writeFileSync(configFile, JSON.stringify(readSource(shippedConfig('demo.yaml'), env), null, 2))
+  writeFileSync(configFile, JSON.stringify(filled('demo.yaml', env), null, 2))
 
   const broker = await openBroker(ports.HQ)
   const children: ChildProcess[] = []
@@ -44,6 +46,8 @@ export const demo: CliCommand = async (args, io) => {
   const client = new DaemonClient(join(dir, 'data', SOCKET_NAME))
   try {
     launch('HQ sink', ['hq', 'sink', '--broker', `mqtt://127.0.0.1:${ports.HQ}`, '--db', join(dir, 'hq.sqlite')])
+    writeFileSync(join(dir, 'book.json'), JSON.stringify(scene.book))
+    launch('HQ desk', ['hq', 'desk', '--broker', `mqtt://127.0.0.1:${ports.HQ}`, '--book', join(dir, 'book.json')])
     for (const words of scene.simulators) launch(`${words[0]} simulator`, ['sim', ...words])
     launch('gateway', ['run', '--config', configFile])
     await untilUp(client, end.signal)
@@ -60,11 +64,16 @@ export const demo: CliCommand = async (args, io) => {
   return 0
 }
 
-type Ports = Record<'HTTP' | 'LAN' | 'HQ' | 'SCANNER' | 'PRINTER', number>
+/** A shipped template with its `${…}` replaced in the text, before it is read: a port stays a number. */
+function filled(name: string, env: Record<string, string | undefined>): JsonObject {
+  return parseYaml(readFileSync(shippedConfig(name), 'utf8').replace(/\$\{(\w+)\}/g, (all, key: string) => env[key] ?? all)) as JsonObject
+}
+
+type Ports = Record<'HTTP' | 'LAN' | 'HQ' | 'SCANNER' | 'PRINTER' | 'RECEIPT' | 'PORTAL' | 'BEACON', number>
 
 /** The well-known ports where they are free, any other where not. */
 async function choosePorts(): Promise<Ports> {
-  const wanted: Ports = { HTTP: 8080, LAN: 1883, HQ: 18830, SCANNER: 4001, PRINTER: 9100 }
+  const wanted: Ports = { HTTP: 8080, LAN: 1883, HQ: 18830, SCANNER: 4001, PRINTER: 9101, RECEIPT: 9100, PORTAL: 8880, BEACON: 4010 }
   const chosen = { ...wanted }
   for (const name of Object.keys(wanted) as (keyof Ports)[]) chosen[name] = (await freePort(wanted[name])) ?? (await freePort(0)) ?? 0
   return chosen
