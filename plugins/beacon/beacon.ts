@@ -13,10 +13,13 @@ import { Outbox } from './outbox.ts'
 import { Crowd, HOUR_MS } from './presence/crowd.ts'
 import { type HealthEffect, intervalOf } from './presence/health.machine.ts'
 import type { PresenceEffect } from './presence/presence.machine.ts'
+import { selfCheck } from './self-check.ts'
 import { calibrate, nearby } from './survey.ts'
 
 /** A departure must be told within its silence and a second. */
 const TICK_MS = 500
+/** A CR2032 under this is in its last weeks. */
+const WEAK_MV = 2_400
 const INSIDE = 'inside'
 const QUIET = 'broadcast-off'
 
@@ -78,6 +81,8 @@ export class Beacon implements RunningPlugin {
     switch (command.command) {
       case 'status':
         return this.#status()
+      case 'self-check':
+        return this.#selfCheck()
       case 'nearby':
         return nearby(this.#survey(), command.args as { seconds: number })
       case 'calibrate':
@@ -85,7 +90,7 @@ export class Beacon implements RunningPlugin {
       case 'broadcast':
         return this.#switch((command.args as { on: boolean }).on)
       default:
-        throw new Failure('command-unknown', `beacon knows broadcast, calibrate, nearby and status, not "${command.command}"`)
+        throw new Failure('command-unknown', `beacon knows broadcast, calibrate, nearby, self-check and status, not "${command.command}"`)
     }
   }
 
@@ -244,6 +249,20 @@ export class Beacon implements RunningPlugin {
       config: this.#config,
       scanning: this.#radio.scanningNow,
     }
+  }
+
+  #selfCheck(): Json {
+    const patients = this.#hearing.patients()
+    return selfCheck({
+      adapter: this.#config.adapter,
+      state: this.#state,
+      fixed: patients.length,
+      silent: patients.filter(({ patient }) => patient.silent).map(({ name }) => name),
+      weak: patients.flatMap(({ patient: { batteryMv }, name }) =>
+        batteryMv !== undefined && batteryMv < WEAK_MV ? [{ name, batteryMv }] : [],
+      ),
+      addresses: this.#crowd.count(),
+    })
   }
 
   #status(): Json {

@@ -287,6 +287,16 @@ t.test('the gateway restarts: who was here is not announced again, who left mean
   t.same(after.events('entered'), [])
 })
 
+t.test('the doctor asks: the adapter, the shelf beacons, and what mends them', async (t) => {
+  const one = await shop(t, { beacons: BEACONS })
+  await online(one)
+  t.match(await one.harness.command('-', 'self-check'), { findings: [{ state: 'ok', fact: /fixed beacons/ }] })
+  await one.simulator.unplug()
+  await one.harness.until(() => one.harness.state('-')?.state !== 'online', 'the loss to be seen')
+  const { findings } = (await one.harness.command('-', 'self-check')) as { findings: JsonObject[] }
+  t.match(findings[0], { state: 'fail', fact: /unplugged|no-adapter/, fix: /\S/ })
+})
+
 t.test('set-up: what is near, and what a beacon is at one metre', async (t) => {
   const one = await shop(t, { beacons: BEACONS })
   await t.rejects(one.harness.command('-', 'calibrate', { name: 'nobody', seconds: 3 }), {

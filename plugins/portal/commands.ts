@@ -36,6 +36,7 @@ const COMMANDS: Record<string, (portal: Portal, command: Command) => Promise<Jso
     return portal.log ? portal.log.export(from, to).then((done) => ({ ...done })) : noLog()
   },
   status: (portal) => portal.status(),
+  'self-check': (portal) => portal.selfCheck(),
 }
 
 export async function runCommand(portal: Portal, command: Command): Promise<Json> {

@@ -340,3 +340,22 @@ t.test('a receipt link, opened on the guest WiFi and from elsewhere', async (t) 
   await one.harness.until(() => one.events('claimed').length === 11, 'ten a minute from one address')
   t.match(one.events('claimed')[1], { network: 'other' })
 })
+
+t.test(
+  'the doctor asks: a portal that works, one without internet, and what mends it; a copied address is told of without the address',
+  async (t) => {
+    const one = await shop(t)
+    t.match(await one.harness.command('-', 'self-check'), {
+      findings: [
+        { state: 'ok', fact: /works, 0 online/ },
+        { state: 'ok', fact: 'probes are answered' },
+      ],
+    })
+    one.network.events?.health({ state: 'fault', detail: 'uplink-down' })
+    t.match(await one.harness.command('-', 'self-check'), { findings: [{ state: 'fail', fact: /uplink-down/, fix: /ip route/ }] })
+    one.network.events?.suspect?.({ mac: macOf(1), why: 'two-addresses', at: one.clock.mono() })
+    const warned = one.harness.logs.find(({ message }) => /one hardware address/.test(message))
+    t.match(warned, { level: 'warn', fields: { why: 'two-addresses', station: /^[\w-]{22}$/ } })
+    t.notMatch(JSON.stringify(one.harness.logs), macOf(1))
+  },
+)

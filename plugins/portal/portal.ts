@@ -10,10 +10,11 @@ import { fixedPart, type PortalConfig } from './config.ts'
 import { logoOf } from './files.ts'
 import { Codes } from './logins/codes.ts'
 import { Logins } from './logins/logins.ts'
-import type { NetworkController, NetworkHealth, Sighting } from './network/api.ts'
+import type { NetworkController, NetworkHealth, Sighting, Suspicion } from './network/api.ts'
 import { Pages } from './pages/pages.ts'
 import { Presence } from './presence/presence.ts'
 import { createSecrets, type Secrets } from './secrets.ts'
+import { selfCheck } from './self-check.ts'
 import { Outbox } from './sessions/outbox.ts'
 import type { EndReason, Session } from './sessions/session.ts'
 import { Sessions } from './sessions/sessions.ts'
@@ -59,6 +60,8 @@ export class Portal implements RunningPlugin {
   #log: ConnectionLog | undefined
   #health: NetworkHealth = { state: 'online' }
   #cancelPrune = (): void => {}
+  /** The guests' listener. */
+  #port = 0
 
   /** `address`: of the guests' listener. Nothing is done yet; throws `config-invalid` or `secret-unreadable` for a config that cannot be. */
   constructor(context: PluginContext<PortalConfig>, network: NetworkController, address: string) {
@@ -125,13 +128,31 @@ export class Portal implements RunningPlugin {
     }
   }
 
+  selfCheck(): Promise<JsonObject> {
+    return selfCheck({
+      health: this.#health,
+      controller: this.#config.controller,
+      bind: this.front.bind,
+      port: this.#port,
+      sessions: this.sessions.count,
+      capacity: this.#config.session.capacity,
+      pageBytes: this.#heaviest(),
+      pageMost: PAGE_MOST,
+      lost: this.outbox.lost,
+    })
+  }
+
   get front(): Front {
     return this.#door.front
   }
 
   async start(): Promise<void> {
     const { context } = this
-    await this.network.start({ sighting: (sighting) => this.#sighted(sighting), health: (health) => this.#healthy(health) })
+    await this.network.start({
+      sighting: (sighting) => this.#sighted(sighting),
+      health: (health) => this.#healthy(health),
+      suspect: (suspicion) => this.#suspect(suspicion),
+    })
     try {
       const restored = await this.sessions.restore()
       await this.codes.restore()
@@ -190,6 +211,7 @@ export class Portal implements RunningPlugin {
       return server.listen()
     }
     const port = await open(listen.port)
+    this.#port = port
     const securePort = https ? await open(https.port, https) : undefined
     if (https && securePort !== undefined)
       this.#door.front = { ...this.front, secure: `https://${https.name}${securePort === 443 ? '' : `:${securePort}`}` }
@@ -207,6 +229,13 @@ export class Portal implements RunningPlugin {
       { station: session.station, session: session.id },
       'a station that is online goes by another name now; its address may be copied',
     )
+  }
+
+  /** Nobody is cut off for it: the one who is in the right would be, too. */
+  #suspect({ mac, why }: Suspicion): void {
+    const session = this.sessions.of(mac)
+    const who = session ? { station: session.station, session: session.id } : { station: this.context.pseudonym('station', mac) }
+    this.context.log.warn({ ...who, why }, 'two seem to use one hardware address; one of them may be a copy')
   }
 
   #healthy(health: NetworkHealth): void {
@@ -237,8 +266,12 @@ export class Portal implements RunningPlugin {
       )
   }
 
+  #heaviest(): number {
+    return Math.max(...Object.values(this.front.pages.size()))
+  }
+
   #weigh(): void {
-    const bytes = Math.max(...Object.values(this.front.pages.size()))
+    const bytes = this.#heaviest()
     if (bytes > PAGE_MOST)
       this.context.log.warn({ bytes, most: PAGE_MOST }, 'a portal page is larger than one round trip; make logo, offers or terms smaller')
   }

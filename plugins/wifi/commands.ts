@@ -3,6 +3,7 @@ import type { Command } from '../../daemon/contract/command.ts'
 import { Failure } from '../../daemon/contract/errors.ts'
 import type { Json } from '../../daemon/contract/json.ts'
 import type { DeviceState, PluginContext } from '../../daemon/contract/plugin.ts'
+import { mendOf } from './condition.ts'
 import { type Known, type NetworkConfig, ssidOf, type WifiConfig } from './config.ts'
 import { isTooLong, type Networks } from './networks.ts'
 import { NmcliFault } from './nmcli/fault.ts'
@@ -60,6 +61,8 @@ export class Commands {
     switch (command) {
       case 'status':
         return this.#status()
+      case 'self-check':
+        return this.#selfCheck()
       case 'scan':
         return { accessPoints: (await this.#heard(() => this.#parts.site.scan())).map(shownPoint) }
       case 'survey':
@@ -71,7 +74,23 @@ export class Commands {
       case 'prefer':
         return this.#prefer(args as { ssids: string[] })
       default:
-        throw new Failure('command-unknown', `wifi knows connect, forget, prefer, scan, status and survey, not "${command}"`)
+        throw new Failure('command-unknown', `wifi knows connect, forget, prefer, scan, self-check, status and survey, not "${command}"`)
+    }
+  }
+
+  /** For `shopwire doctor`. */
+  #selfCheck(): Json {
+    const { condition, iface, point, wired, config } = this.#parts.now()
+    const name = iface ?? config.interface ?? 'the radio'
+    if (condition.state !== 'online' && condition.detail !== undefined) {
+      const fix = mendOf(condition.detail)
+      return { findings: [{ state: wired ? 'warn' : 'fail', fact: `${name}: ${condition.detail}`, ...(fix === undefined ? {} : { fix }) }] }
+    }
+    if (!point) return { findings: [{ state: 'ok', fact: `${name} is not connected${wired ? '; the uplink is a cable' : ''}` }] }
+    const weak = point.quality < config.weakBelow
+    const fact = `${name} is on ${quoted(point.ssid)}, ${point.quality} %`
+    return {
+      findings: [weak ? { state: 'warn', fact: `${fact}: weak`, fix: 'move the box or the access point nearer' } : { state: 'ok', fact }],
     }
   }
 

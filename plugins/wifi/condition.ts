@@ -20,6 +20,9 @@ const TROUBLES: Partial<Record<Trouble, { state: 'offline' | 'fault'; mend: stri
   unavailable: { state: 'offline', mend: 'the radio is not ready (country not set, firmware or wpa_supplicant missing)' },
 }
 
+/** What helps against a device state's detail, where that is known. */
+export const mendOf = (detail: string): string | undefined => TROUBLES[detail as Trouble]?.mend
+
 const MOST_MS = 300_000
 
 export class Condition {

@@ -19,6 +19,7 @@ for (const [detail, fault, state] of TROUBLES)
     const warned = () => harness.logs.filter(({ level, fields }) => level === 'warn' && fields.detail === detail).length
     t.equal(harness.state('-')?.state, state)
     t.equal(warned(), 1)
+    t.match(await harness.command('-', 'self-check'), { findings: [{ state: 'fail', fact: new RegExp(`: ${detail}$`), fix: /\S/ }] })
     if (detail !== 'not-authorized') await t.rejects(harness.command('-', 'scan'), { code: 'device-offline', message: new RegExp(detail) })
     nmcli.change((scene) => {
       Object.assign(scene.faults, { notRunning: false, garbage: false, notAuthorized: false })
@@ -26,6 +27,8 @@ for (const [detail, fault, state] of TROUBLES)
     })
     await harness.until(() => on(nmcli) === 'Shop Office', 'mended')
     t.equal(warned(), 1, 'still one')
+    await harness.until(() => harness.state('-')?.state === 'online', 'the state to follow')
+    t.match(await harness.command('-', 'self-check'), { findings: [{ state: 'ok', fact: /Shop Office/ }] })
   })
 
 t.test('no nmcli at all: one state, one line, no crash', async (t) => {
