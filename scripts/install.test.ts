@@ -165,7 +165,7 @@ t.test('the example that ships is valid, and so is all that is commented out in 
     lan: { users: [{ name: 'till-1' }] },
     http: { listen: '0.0.0.0:8080' },
   })
-  t.same(Object.keys(config.plugins), ['scanner', 'printer'])
+  t.same(Object.keys(config.plugins), ['scanner', 'printer', 'portal', 'beacon', 'wifi', 'payment', 'receipt'])
   for (const [name, section] of Object.entries(config.plugins)) {
     const manifest = JSON.parse(readFileSync(resolve(import.meta.dirname, `../plugins/${name}/plugin.json`), 'utf8')) as Manifest
     t.same(new SchemaSet(manifest).config(structuredClone(section)), [], name)
