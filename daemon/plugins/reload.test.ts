@@ -94,7 +94,7 @@ t.test('bad folders give one line each, whatever else happens, and disturb nobod
 t.test('files overwritten by a version that does not start: the old one comes back, and stays through a crash', async (t) => {
   const lab = await PluginLab.start({
     plugins: ['lab'],
-    limits: { watch: { quietMs: 60_000, pollMs: 60_000 }, supervisor: { startMs: 2_000 } },
+    limits: { watch: { quietMs: 60_000, pollMs: 60_000 }, supervisor: { startMs: 6_000 } },
   })
   t.teardown(() => lab.stop())
   await lab.until(() => existsSync(join(lab.stateDir, 'plugins-good', 'lab', 'source')), 'the copy of the good version')
