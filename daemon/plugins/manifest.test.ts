@@ -35,6 +35,8 @@ t.test('a bad manifest gives one clear error with its code, before any code runs
   refused(json({ surprise: 1 }), 'plugin-manifest-invalid', /surprise is not known here; known are name, version/)
   refused(json({ version: 'one' }), 'plugin-manifest-invalid', /semantic version/)
   refused(json({ name: 'Scale' }), 'plugin-manifest-invalid', /lower-case/)
+  for (const name of ['gateway', 'plugin', 'command', 'journal', 'visit'])
+    refused(json({ name }), 'plugin-manifest-invalid', /name must not be .* the gateway itself/)
   refused(json({ permissions: ['root'] }), 'plugin-manifest-invalid', /serial, usb/)
   refused(json({ api: '2' }), 'plugin-api-unsupported', /"2".*speaks "1"/)
   refused(json({ api: '2', hooks: {} }), 'plugin-api-unsupported', /speaks "1"/)

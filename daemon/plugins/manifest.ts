@@ -118,6 +118,7 @@ export function parseManifest(text: string, file: string, trusted = false): Mani
   }
   refusePaths(value, file)
   refuseApi(value, file)
+  refuseReserved(value, file)
   const problems = check(MANIFEST_SCHEMA, value)
   if (problems.length > 0) throw invalid(file, problems)
   const manifest = value as Manifest
@@ -142,6 +143,15 @@ function refuseApi(value: unknown, file: string): void {
       'plugin-api-unsupported',
       `${file}: api ${JSON.stringify(api)} is not one this daemon speaks; it speaks "${PLUGIN_API}"`,
     )
+}
+
+/** Events of the gateway's own begin with these: a plugin by such a name could forge them. */
+const RESERVED = ['gateway', 'plugin', 'command', 'journal', 'visit']
+
+function refuseReserved(value: unknown, file: string): void {
+  const { name } = (value ?? {}) as Record<string, unknown>
+  if (typeof name === 'string' && RESERVED.includes(name))
+    throw invalid(file, [{ path: 'name', message: `must not be ${JSON.stringify(name)}: the gateway itself is ${RESERVED.join(', ')}` }])
 }
 
 function refuseSchemas(manifest: Manifest, file: string): void {
