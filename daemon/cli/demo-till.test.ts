@@ -10,6 +10,7 @@ const scan = (code: string, kind = 'product') => event('shopwire.scanner.scan', 
 
 t.test('three products are a sale; its payment comes back paid, and one receipt of that sale is asked for', async (t) => {
   const asked: { path: string; body: Json }[] = []
+  const argsOf = (at: number) => (asked[at] as unknown as { body: { args: { amount: number; receipt: string } } }).body.args
   const client = {
     call: async (_method: string, path: string, body: Json) => void asked.push({ path, body }),
   } as unknown as DaemonClient
@@ -35,12 +36,12 @@ t.test('three products are a sale; its payment comes back paid, and one receipt 
   till.hear(scan('28…', 'pay'))
   t.same(asked, [], 'two products and a pay code are no sale')
   till.hear(scan('333'))
-  const { amount } = (asked[0]?.body as { args: { amount: number } }).args
+  const { amount } = argsOf(0)
   t.equal(typeof amount, 'number', 'a value that is one word keeps its type')
   t.same(asked[0], { path: '/api/v1/cmd/payment/-/open', body: { args: { order: 'D-0001', amount, till: 'till-1' } } })
 
   till.hear(event('shopwire.payment.paid', { payment: 'p1', order: 'D-0001', channel: 'alipay' }))
   t.match(asked[1], { path: '/api/v1/cmd/printer/receipt/print', body: { id: 'receipt-p1' } })
-  const { receipt } = (asked[1]?.body as { args: { receipt: string } }).args
+  const { receipt } = argsOf(1)
   t.match(receipt, new RegExp(`^D-0001\n111 \\| ¥.*\n222 .*\n333 .*\n¥${(amount / 100).toFixed(2)} alipay \\{unknown\\}$`))
 })
