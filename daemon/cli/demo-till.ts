@@ -49,7 +49,7 @@ export class DemoTill {
     const number = `D-${String(this.#count).padStart(4, '0')}`
     const prices = codes.map(priceOf)
     const amount = prices.reduce((sum, price) => sum + price, 0)
-    const items = codes.map((code, at) => `${code} | ¥${yuan(prices[at] ?? 0)}`).join('\n')
+    const items = codes.map((code, at) => `${nameOf(code)} | ¥${yuan(prices[at] ?? 0)}`).join('\n')
     const sale = { items, total: `¥${yuan(amount)}`, amount, number }
     this.#sales.set(number, sale)
     const [oldest] = this.#sales.keys()
@@ -75,6 +75,19 @@ function fill(text: string, words: Words): Json {
 }
 
 const yuan = (fen: number): string => (fen / 100).toFixed(2)
+
+const SHELF = [
+  'Green tea 绿茶',
+  'Rice ball 饭团',
+  'Sandwich 三明治',
+  'Water 矿泉水',
+  'Yoghurt 酸奶',
+  'Noodles 方便面',
+  'Soap 香皂',
+  'Batteries 电池',
+]
+
+const nameOf = (code: string): string => SHELF[priceOf(code) % SHELF.length] ?? code
 
 /** The demo has no price list: a price in fen that is always the same for a code. */
 function priceOf(code: string): number {

@@ -344,7 +344,9 @@ const backlog: Check = {
       })
     return worstOf(
       findings,
-      waiting === 0 ? 'nothing waits to be sent' : `${waiting} events wait to be sent, the oldest for ${age(oldest, now)}`,
+      waiting === 0
+        ? 'nothing waits to be sent'
+        : `${waiting} events wait to be sent${oldest === undefined ? '' : `, the oldest for ${age(oldest, now)}`}`,
       (bad) => `${bad} problems`,
     )
   },

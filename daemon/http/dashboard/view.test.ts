@@ -160,6 +160,16 @@ t.test('times, ages and states in both languages; a clock that was never set is 
   t.equal(en.time('1970-01-01T00:00:10Z', NOW), 'clock not set')
   t.equal(summaryOf(event(1, 'shopwire.scale.device', { state: 'fault', detail: 'paper-out' }), zh), '故障 · 缺纸')
   t.equal(summaryOf(event(1, 'shopwire.x.y', { a: 'tea', b: { c: 1 }, d: 3, e: '' }), en), 'tea · 3')
+  const paid = {
+    payment: '1b69aa4df46fe2a6c5f4',
+    visitor: 'Zsg2E_6rTv75W2e0Z1dpHg',
+    order: 'D-12',
+    amount: 1250,
+    currency: 'CNY',
+    paidAt: '2026-11-25T21:46:45.000Z',
+  }
+  t.equal(summaryOf(event(1, 'shopwire.payment.paid', paid), en), 'D-12 · ¥12.50', 'what says nothing to a person is left out')
+  t.equal(summaryOf(event(1, 'shopwire.scanner.scan', { code: '6901234567892', kind: 'product' }), en), '6901234567892 · product')
   t.equal(en.type('shopwire.scale.tare-done', {}), 'scale · tare done')
   t.equal(new Words('en', 'Not/AZone').time('2026-11-22T14:02:00Z', NOW).length, 5)
 })

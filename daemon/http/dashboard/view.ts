@@ -164,12 +164,26 @@ export function summaryOf(event: CloudEvent, words: Words): string {
     const state = words.say(data.state === 'online' ? 'state.online' : data.state === 'fault' ? 'state.fault' : 'state.offline')
     return typeof data.detail === 'string' ? `${state} · ${words.detail(data.detail)}` : state
   }
-  return Object.values(data)
-    .filter((value) => (typeof value === 'string' && value !== '') || typeof value === 'number')
+  const { currency } = data
+  return Object.entries(data)
+    .filter(
+      ([key, value]) =>
+        key !== 'currency' && ((typeof value === 'string' && value !== '' && !OPAQUE.test(value)) || typeof value === 'number'),
+    )
     .slice(0, 3)
-    .map((value) => String(value).slice(0, 60))
+    .map(([key, value]) =>
+      MONEY.has(key) && typeof value === 'number' && typeof currency === 'string'
+        ? words.money(value, currency)
+        : String(value).slice(0, 60),
+    )
     .join(' · ')
 }
+
+/** Amounts in minor units, where a currency stands beside them. */
+const MONEY: ReadonlySet<string> = new Set(['amount', 'total', 'refundAmount'])
+/** What says nothing to a person: UUIDs, pseudonyms, hashes, instants (the line has its own time). */
+const OPAQUE =
+  /^([0-9a-f]{8}-[0-9a-f]{4}-.{22}|(?=.*[a-z])(?=.*[A-Z])[\w-]{16,22}|(?=.*[a-f])(?=.*\d)[0-9a-f]{20,64}|\d{4}-\d\d-\d\dT[\d:.]+Z)$/
 
 /** The view of a page as the server sends it. */
 export function firstView(snapshot: Snapshot, options: { lang: Lang; filter: string; canLogOut: boolean }): View {
