@@ -264,6 +264,7 @@ export class Desk implements PaymentDesk {
   #run(payment: Payment, keep = true): PaymentRun {
     const { clock, log, signal } = this.#context
     let marked = keep
+    let newPayer: string | undefined
     const run = new PaymentRun(payment, {
       clock,
       log,
@@ -274,12 +275,17 @@ export class Desk implements PaymentDesk {
         if (!marked) await this.#records.reopen(payment.id)
         if (!marked) this.#runs.set(payment.id, run)
         marked = true
-        await this.#records.save(next)
+        if (newPayer === undefined) return this.#records.save(next)
+        await this.#records.saveWithPayer(next, newPayer)
+        newPayer = undefined
       },
       tell: (of, n) => this.#tell(of, n),
       hash: async (id, provider, payer) => {
         const hashed = this.#context.pseudonym('person', `${provider.scope}:${payer}`)
-        return { payer: hashed, firstPayment: await this.#records.isFirst(hashed, id) }
+        const first = await this.#records.firstOf(hashed)
+        // Noted with the payment, in one go: a write of its own would keep the shopper waiting for a disk.
+        newPayer = first === undefined ? hashed : undefined
+        return { payer: hashed, firstPayment: first === undefined || first === id }
       },
       changed: () => this.#changed(run),
       health: (name, trouble) => this.#health(name, trouble),

@@ -32,12 +32,13 @@ export class PayingShop {
     this.alipay = new AlipaySimulator(keys.alipay, keys.appId)
   }
 
-  async start(timing: JsonObject = {}): Promise<void> {
+  /** `linesPerSecond`: of the printer's paper; 0 prints in no time. */
+  async start(timing: JsonObject = {}, linesPerSecond = 40): Promise<void> {
     const [scannerPort, printerPort, alipayPort] = [await freePort(), await freePort(), await this.alipay.listen()]
     await this.floor.serialServer(scannerPort, (socket) => {
       this.#scanner = socket
     })
-    this.#printer = this.floor.shopwire(['sim', 'printer', '--listen', `127.0.0.1:${printerPort}`, '--text'])
+    this.#printer = this.floor.shopwire(['sim', 'printer', '--listen', `127.0.0.1:${printerPort}`, '--speed', String(linesPerSecond), '--text'])
     await until(() => this.#printer?.output.includes(String(printerPort)) ?? false, 'the printer')
     this.gateway = await this.floor.gateway({
       config: {

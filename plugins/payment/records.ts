@@ -70,12 +70,14 @@ export class Records {
     return this.#store.delete(`open/${id}`)
   }
 
-  /** Whether this is the payer's first payment here; the same answer when asked again for the same payment. */
-  async isFirst(payer: string, payment: string): Promise<boolean> {
-    const first = await this.#store.get(`payer/${payer}`)
-    if (first !== undefined) return first === payment
-    await this.#store.put(`payer/${payer}`, payment)
-    return true
+  /** The payer's first payment here. */
+  async firstOf(payer: string): Promise<string | undefined> {
+    return (await this.#store.get(`payer/${payer}`)) as string | undefined
+  }
+
+  /** Stored in this order: after a crash in between, the payment is still the payer's first. */
+  async saveWithPayer(payment: Payment, payer: string): Promise<void> {
+    await Promise.all([this.#store.put(`payer/${payer}`, payment.id), this.save(payment)])
   }
 
   /** The payments of one day, `YYYY-MM-DD`. */
