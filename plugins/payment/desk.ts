@@ -161,7 +161,7 @@ export class Desk implements PaymentDesk {
 
   /** One by payment or order; else those of a day, else those for which something is left to be done. Newest first. */
   async list(args: JsonObject): Promise<Json> {
-    if (args.payment !== undefined || args.order !== undefined) return { payments: [viewOf((await this.#find(args)).payment)] }
+    if (args.payment !== undefined || args.order !== undefined) return { payments: [viewOf(await this.#seen(args))] }
     const all = typeof args.day === 'string' ? await this.#records.ofDay(args.day) : [...this.#runs.values()].map((run) => run.payment)
     const ofTill = all.filter((one) => args.till === undefined || one.till === args.till)
     ofTill.sort((a, b) => (a.openedAt < b.openedAt ? 1 : -1))
@@ -233,16 +233,22 @@ export class Desk implements PaymentDesk {
     if (typeof id === 'string') {
       const payment = this.#runs.get(id)?.payment ?? (await this.#records.get(id))
       if (payment) return this.#runs.get(id) ?? this.#take(payment)
-      throw new Failure('payment-not-found', `no payment "${id}" is known here`)
-    }
-    if (typeof order === 'string') {
+    } else if (typeof order === 'string') {
       const run = await this.#byOrder(order)
       if (run) return run
-      throw new Failure('payment-not-found', `no payment of order "${order}" is known here`)
     }
-    const till = typeof args.till === 'string' ? this.#byTill.get(args.till) : undefined
+    const till = id === undefined && order === undefined && typeof args.till === 'string' ? this.#byTill.get(args.till) : undefined
     if (till) return till
-    throw new Failure('payment-not-found', 'name the payment, its order, or a till that has one open')
+    throw notFound(args)
+  }
+
+  /** A look takes nothing in hand: it may run beside an `open` or `refund` of the same payment. */
+  async #seen(args: JsonObject): Promise<Payment> {
+    const { payment: id, order } = args
+    const run = [...this.#runs.values()].find(({ payment }) => (id === undefined ? payment.order === order : payment.id === id))
+    const payment = run?.payment ?? (typeof id === 'string' ? await this.#records.get(id) : await this.#records.byOrder(String(order)))
+    if (payment) return payment
+    throw notFound(args)
   }
 
   /** A stored one, in hand again for as long as something is asked of it. */
@@ -344,4 +350,10 @@ export class Desk implements PaymentDesk {
       .catch((error: unknown) => this.#context.log.warn({ code: asFailure(error).code }, 'old payments could not be thrown away'))
     this.#later(PRUNE_MS, () => this.#prune())
   }
+}
+
+function notFound({ payment, order }: JsonObject): Failure {
+  if (typeof payment === 'string') return new Failure('payment-not-found', `no payment "${payment}" is known here`)
+  if (typeof order === 'string') return new Failure('payment-not-found', `no payment of order "${order}" is known here`)
+  return new Failure('payment-not-found', 'name the payment, its order, or a till that has one open')
 }

@@ -38,7 +38,15 @@ export class PayingShop {
     await this.floor.serialServer(scannerPort, (socket) => {
       this.#scanner = socket
     })
-    this.#printer = this.floor.shopwire(['sim', 'printer', '--listen', `127.0.0.1:${printerPort}`, '--speed', String(linesPerSecond), '--text'])
+    this.#printer = this.floor.shopwire([
+      'sim',
+      'printer',
+      '--listen',
+      `127.0.0.1:${printerPort}`,
+      '--speed',
+      String(linesPerSecond),
+      '--text',
+    ])
     await until(() => this.#printer?.output.includes(String(printerPort)) ?? false, 'the printer')
     this.gateway = await this.floor.gateway({
       config: {

@@ -28,10 +28,9 @@ interface Shop {
   event(name: string): Promise<JsonObject>
 }
 
-async function shop(floor: Shopfloor): Promise<Shop> {
+async function shop(floor: Shopfloor, hq: Hq = new Hq(), payment: JsonObject = {}): Promise<Shop> {
   const brokerPort = await freePort()
   await floor.mosquitto(brokerPort)
-  const hq = new Hq()
   hq.add('coupon', 'CPN-TENOFF-0001', 500)
   hq.members.set('VIP-42', { member: 'M-42', display: { greeting: 'Ms L.', points: 12 }, private: { phone: '13800138000' } })
   const online = await answerFor(hq, await floor.mqtt(brokerPort))
@@ -46,8 +45,9 @@ async function shop(floor: Shopfloor): Promise<Shop> {
         scanner: {
           devices: { 'till-1': { port: `tcp://127.0.0.1:${scannerPort}`, till: 'till-1' } },
           prefixes: { coupon: ['CPN-'], member: ['VIP-'] },
+          route: { pay: {} },
         },
-        payment: {},
+        payment,
       },
     },
   })
@@ -125,3 +125,33 @@ t.test(
     t.notMatch(journal, /13800138000/, 'what is private is not journaled')
   },
 )
+
+/** HQ charges, too, and at once. */
+class ChargingHq extends Hq {
+  override answer(request: string, args: JsonObject): Json {
+    if (request !== 'charge') return super.answer(request, args)
+    return { status: 'paid', number: args.number ?? '', amount: args.amount ?? 0, transaction: 'hq-1' }
+  }
+}
+
+t.test('HQ thinks about a coupon and the till waits for it: the shopper pays meanwhile, and everybody can look', { skip }, async (t) => {
+  const floor = new Shopfloor()
+  t.teardown(() => floor.end())
+  const hq = new ChargingHq()
+  const { gateway, scan, event } = await shop(floor, hq, { hq: {}, redeem: { reserveSeconds: 25 } })
+  let speak = (): void => {}
+  hq.faults.slowReserve = new Promise((resolve) => (speak = resolve))
+
+  let answered = false
+  const redeeming = command(gateway, 'redeem', { till: 'till-2', kind: 'coupon', code: 'CPN-TENOFF-0001' }).finally(() => (answered = true))
+  await until(() => hq.heard.some((one) => one.request === 'reserve'), 'HQ is asked')
+  await command(gateway, 'open', { order: 'A-1', amount: 1500, till: 'till-1' })
+  scan('281234567890123456')
+  t.match(await event('paid'), { order: 'A-1', transaction: 'hq-1' })
+  t.match(await command(gateway, 'payments', { order: 'A-1' }), { result: { payments: [{ status: 'paid' }] } })
+  t.match(await command(gateway, 'member', { till: 'till-2', code: 'VIP-42' }), { result: { display: { greeting: 'Ms L.' } } })
+  t.match(await command(gateway, 'redemptions', {}), { result: { redemptions: [{ state: 'reserving' }] } })
+  t.notOk(answered, 'the code is still being asked for')
+  speak()
+  t.match(await redeeming, { result: { state: 'reserved', value: 500 } })
+})

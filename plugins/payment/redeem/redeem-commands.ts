@@ -52,8 +52,8 @@ export class RedeemCommands {
     if (record.phase === 'reserving') throw new Failure('stopping', 'the plugin stops; the code is asked for again after the start')
     const no = record.worth === undefined ? record.ended : undefined
     if (!no) return answerOf(record)
-    const same = no.reason === 'already-here' ? this.#find(record.kind, record.code) : undefined
-    if (same && same.phase === 'reserved') return answerOf(same)
+    const same = no.reason === 'already-here' ? await this.#same(record) : undefined
+    if (same) return answerOf(same)
     throw new Failure(REASON_CODES[no.reason as Reason], `${no.reason}: ${no.message}`)
   }
 
@@ -68,7 +68,11 @@ export class RedeemCommands {
       await this.#shell.take(() => ({ type: 'completed', id }))
     }
     await this.#shell.durable()
-    return answerOf(this.#record(id))
+    const now = this.#record(id)
+    // Taken back by a command beside this one.
+    if (now.phase !== 'committing' && now.phase !== 'committed')
+      throw new Failure('payment-state', `redemption ${id} is ${now.phase}: something else came first`)
+    return answerOf(now)
   }
 
   async release({ redemption, till }: { redemption?: string; till?: string }): Promise<Json> {
@@ -106,8 +110,17 @@ export class RedeemCommands {
     }
   }
 
-  #find(kind: CodeKind, code: string): Redemption | undefined {
-    return this.#shell.state.redemptions.get(this.#shell.state.byCode.get(codeKey(kind, code)) ?? '')?.record
+  /** The one that has this code on the same sale, once its own answer has come: two may ask for it at the same time. */
+  async #same({ kind, code }: Redemption): Promise<Redemption | undefined> {
+    const find = () => this.#shell.state.redemptions.get(this.#shell.state.byCode.get(codeKey(kind, code)) ?? '')?.record
+    for (let same = find(); same && !this.#shell.stopping; same = find()) {
+      if (same.phase !== 'reserving') {
+        await this.#shell.durable()
+        return same.phase === 'reserved' ? same : undefined
+      }
+      await this.#shell.changed(same.id)
+    }
+    return undefined
   }
 
   #record(id: string): Redemption {

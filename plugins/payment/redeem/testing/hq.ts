@@ -19,6 +19,8 @@ export interface HqFaults {
   dropRequest: boolean
   /** HQ has done it, and nobody hears. */
   dropAnswer: boolean
+  /** A reserve is answered after this. */
+  slowReserve: Promise<void> | undefined
 }
 
 export class Hq {
@@ -27,7 +29,7 @@ export class Hq {
   readonly heard: { request: string; args: JsonObject; id: string }[] = []
   /** For which payments a code was committed: never more than one. */
   readonly commits: { code: string; redemption: string; payment: string | undefined; conflict: boolean }[] = []
-  readonly faults: HqFaults = { away: false, dropRequest: false, dropAnswer: false }
+  readonly faults: HqFaults = { away: false, dropRequest: false, dropAnswer: false, slowReserve: undefined }
   reusable = true
   /** Off: an HQ that forgets releases, which README.md forbids. */
   tombstones = true
@@ -51,6 +53,7 @@ export class Hq {
     } catch (error) {
       answer = error as Failure
     }
+    if (request === 'reserve') await this.faults.slowReserve
     if (dropAnswer) throw new Failure('hq-no-answer', 'HQ did not answer')
     if (answer instanceof Failure) throw answer
     return answer
