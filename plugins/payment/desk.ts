@@ -4,6 +4,7 @@ import { asFailure, Failure } from '../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
 import type { PluginContext } from '../../daemon/contract/plugin.ts'
 import type { PaymentConfig } from './config.ts'
+import { doubtFindings, type Findings, providerFindings } from './findings.ts'
 import { notChargeable } from './payment.machine.ts'
 import { isAtRest, isOpen, type Payment, type Show, statusOf } from './payment.ts'
 import { PaymentRun } from './payment-run.ts'
@@ -173,6 +174,13 @@ export class Desk implements PaymentDesk {
     const counts: Record<string, number> = {}
     for (const { payment } of this.#runs.values()) counts[statusOf(payment)] = (counts[statusOf(payment)] ?? 0) + 1
     return { payments: counts, providers: this.#providers.status() }
+  }
+
+  /** The desk's part of `self-check`. */
+  async findings(): Promise<Findings> {
+    const { config, clock } = this.#context
+    const payments = [...this.#runs.values()].map((run) => run.payment)
+    return [...providerFindings(config, await this.#providers.healths()), ...doubtFindings(payments, clock.wall())]
   }
 
   async #takeCash(run: PaymentRun): Promise<void> {

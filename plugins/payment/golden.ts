@@ -129,13 +129,13 @@ export const ALIPAY_REQUEST = {
   sign: 'n2omTqv6MTmITucPZJ/O4okSTyI9vLYUJFxm7OqvFKL1cu/qrm0Xh7xhNzMme3ntP29FBzERZCUjc6RL7wKifI/xEr2C9h7P4YB3x0JdxO0g9RLnHKKnPNvVNTwjCyEly7bTahuECa/saWtf5ie6mIL3t82ElRvIsLgI1Zq8J3ryDKh+1ioXCmFxrh3nF30eEJI/6g5zVaad0eHRy/+IfxqSFrmJKCiTCpoM9AV3ibENBxujLXSVuWZludKpjxLULC+/+F2Xf9lvpgEd+KzvaSEoEdbRgaYcN4mQncyqritFOwOfQmeqAiTfkFSe10muE3aNCzec5d5+09tUw9oFrA==',
 }
 
-/** opendocs.alipay.com/common/02mse7: the response's object as it stands in the body, escapes and all. */
+/** Alipay, "自行实现验签": the response's object as it stands in the body, escapes and all. */
 export const ALIPAY_ANSWER = {
   text: `{"code":"10000","msg":"Success","buyer_logon_id":"159****5620","buyer_user_id":"2088101117955611","gmt_payment":"2026-03-14 14:05:10","out_trade_no":"0123456789abcdef012301","total_amount":"88.05","trade_no":"2026031422001455611000000001","store_name":"\\u84dd\\u706f\\/\\u5496\\u5561"}`,
   sign: 'AV8p6ZrOktmN1OUdL0tdm64Gh+AeXTEqCH80X9B6bO+7+0AbDyBtg0wQs0VzYfrk0/MVXK4X/9uLw2oXJAA0F8U3DPA0RM2Cz6bCmUTEp6pJSYpjkUePToKtBxSxDYt87Qfowv+n4cSYoVTHnJTEp58uQxtxxjLwHdRNNlXVKaCGYQyn98ntbXzmfPgTkU+V+UFIeHk+e0VSWP1FbiJxxYxZ0zOtXkZAILJfhL5O8aAPnGlcqHBIHUCLm6DTYKElfDGUjNh2z8vP4NClL9JjKAATpoFXZkqIym+mpvxiVUJXi/IH+rT0RLqi/rbhJDT/n1CAU26+kDe21DmQTjc4ug==',
 }
 
-/** pay.weixin.qq.com/doc/v3/merchant/4012365336: method, URL from the path on, time stamp, nonce and body, each with a line feed. */
+/** WeChat Pay APIv3, "签名生成": method, URL from the path on, time stamp, nonce and body, each with a line feed. */
 export const WECHAT_CHARGE = {
   timestamp: '1773468309',
   nonce: '593BEC0C930BF1AFEB40B4A08C8FB242',
@@ -154,7 +154,7 @@ export const WECHAT_QUERY = {
     'HXVRbsDWXpzHiGMYip5xGv4HZgsOZiKhNZXm56cl242D6g2BSMn9znIJenN2uHdkGDYuNjsUf7dJ5s8XrZntN+OCIHkPfoTcGXIbj6QceURNkyPqSI/CZZltMtQSR1h+1Z8IKfLH/mSw+OG4Z0V/Nw/sGiGG+r33M1NQjJD+o6/2s53N8bUZVXW9F6Pj7l0fidMVHODEhhYiY9yVxYCsR8o4S+IXZte0lH/W/UGz4o5YgSGIuXJkTT1/ovrXyi9NF1FShzsr2OosGks0rCTLGOKBh/HZ3JaMoAuvy8cWY23ozXH7wvMSihE35abeJNGt2FnwGbgDlH3E92TSD2eTuw==',
 }
 
-/** pay.weixin.qq.com/doc/v3/merchant/4013053420: time stamp, nonce and body, each with a line feed. */
+/** WeChat Pay APIv3, "签名验证": time stamp, nonce and body, each with a line feed. */
 export const WECHAT_ANSWER = {
   timestamp: '1773468310',
   nonce: 'c5ac7061fccab6bf3e254dcf98995b8c',

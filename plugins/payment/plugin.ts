@@ -39,6 +39,8 @@ const start: StartPlugin<PaymentConfig> = async (context: PluginContext<PaymentC
           return desk.list(asked)
         case 'status':
           return desk.status()
+        case 'self-check':
+          return { findings: [...(await desk.findings()), ...redemptions.findings()] }
       }
       const answer = redemptions.handle(command, asked, id)
       if (answer) return answer

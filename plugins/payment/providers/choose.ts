@@ -1,12 +1,14 @@
 /** Which provider takes what, each loaded when it is first needed: the vendors' libraries open hundreds of files. */
-import { Failure } from '../../../daemon/contract/errors.ts'
+import { asFailure, Failure } from '../../../daemon/contract/errors.ts'
 import type { JsonObject } from '../../../daemon/contract/json.ts'
-import type { PluginContext } from '../../../daemon/contract/plugin.ts'
+import type { MonoMs, PluginContext } from '../../../daemon/contract/plugin.ts'
 import type { PaymentConfig } from '../config.ts'
+import type { ProviderHealth } from '../findings.ts'
 import type { Payment } from '../payment.ts'
 import type { Provider, ProviderName, Timing } from './api.ts'
 import { CashProvider } from './cash.ts'
 import { HqProvider } from './hq.ts'
+import { readKey } from './keys.ts'
 import { CERTIFICATE } from './trouble.ts'
 
 const WARM_AFTER_MS = 5_000
@@ -16,7 +18,8 @@ const QR = ['alipay', 'wechat', 'hq'] as const
 export class Providers {
   readonly #context: PluginContext<PaymentConfig>
   readonly #loaded = new Map<string, Promise<Provider>>()
-  readonly #trouble = new Map<string, string>()
+  readonly #trouble = new Map<string, { reason: string; since: MonoMs }>()
+  readonly #answered = new Map<string, MonoMs>()
   #cancelWarm = (): void => {}
 
   constructor(context: PluginContext<PaymentConfig>) {
@@ -75,15 +78,18 @@ export class Providers {
 
   /** Notes how a provider does; true when that is news. */
   health(name: string, trouble: string | undefined): boolean {
-    if (this.#trouble.get(name) === trouble) return false
+    const now = this.#context.clock.mono()
+    const before = this.#trouble.get(name)
+    if (trouble === undefined) this.#answered.set(name, now)
+    if (before?.reason === trouble) return false
     if (trouble === undefined) this.#trouble.delete(name)
-    else this.#trouble.set(name, trouble)
+    else this.#trouble.set(name, { reason: trouble, since: before?.since ?? now })
     return true
   }
 
   /** The device state's word while a provider does not answer. */
   trouble(): string | undefined {
-    for (const [name, reason] of this.#trouble) return `${name}-${reason === CERTIFICATE ? 'certificate' : 'no-answer'}`
+    for (const [name, { reason }] of this.#trouble) return `${name}-${reason === CERTIFICATE ? 'certificate' : 'no-answer'}`
     return undefined
   }
 
@@ -92,9 +98,48 @@ export class Providers {
     return Object.fromEntries(
       names.map((name) => {
         const trouble = this.#trouble.get(name)
-        return [name, { loaded: this.#loaded.has(name), ...(trouble === undefined ? {} : { trouble }) }]
+        return [name, { loaded: this.#loaded.has(name), ...(trouble === undefined ? {} : { trouble: trouble.reason }) }]
       }),
     )
+  }
+
+  /** Each configured one, its keys read again now. */
+  healths(): Promise<ProviderHealth[]> {
+    const names = (['alipay', 'wechat', 'hq'] as const).filter((name) => this.#has(name))
+    const now = this.#context.clock.mono()
+    return Promise.all(
+      names.map(async (name): Promise<ProviderHealth> => {
+        const keys = await this.#unusable(name)
+        const trouble = this.#trouble.get(name)
+        const answered = this.#answered.get(name)
+        return {
+          name,
+          ...(keys === undefined ? {} : { keys }),
+          ...(answered === undefined ? {} : { answeredMs: now - answered }),
+          ...(trouble === undefined ? {} : { trouble: { reason: trouble.reason, ms: now - trouble.since } }),
+        }
+      }),
+    )
+  }
+
+  /** Why its keys cannot be used. Files are read again: what is in memory now is gone with the next restart. */
+  async #unusable(name: ProviderName): Promise<string | undefined> {
+    const { alipay, wechat } = this.#context.config
+    const places =
+      name === 'alipay'
+        ? [alipay?.privateKey, alipay?.alipayPublicKey, alipay?.appCert, alipay?.alipayCert, alipay?.alipayRootCert]
+        : name === 'wechat'
+          ? [wechat?.privateKey, ...Object.values(wechat?.platformKeys ?? {})]
+          : []
+    try {
+      for (const place of places) if (place !== undefined) await readKey(place)
+      await this.get(name)
+      return undefined
+    } catch (error) {
+      const { code, message } = asFailure(error)
+      // What a library says of a key may quote it.
+      return code === 'secret-unreadable' ? message : 'its keys are not what the provider’s library takes'
+    }
   }
 
   #timingOf(name: string): Timing {

@@ -1,4 +1,5 @@
 import type { Json, JsonObject } from '../../../daemon/contract/json.ts'
+import type { Findings } from '../findings.ts'
 /** What the payment side tells the redemption side about the till's open payment. */
 export interface OpenPayment {
   payment: string
@@ -24,5 +25,7 @@ export interface Redemptions {
   settled(payment: string, outcome: PaymentOutcome): Promise<void>
   /** Commands `redeem`, `release`, `redemptions`, `member`, `display`; undefined: not one of mine. */
   handle(command: string, args: JsonObject, id: string): Promise<Json> | undefined
+  /** Redemption's part of the command `self-check`. */
+  findings(): Findings
   stop(): Promise<void>
 }

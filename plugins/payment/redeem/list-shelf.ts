@@ -22,6 +22,11 @@ export interface ListPart {
   signature: string
 }
 
+export interface ListStatus extends JsonObject {
+  version: number
+  usable: boolean
+}
+
 type ListContext = Pick<PluginContext, 'store' | 'clock' | 'gateway' | 'log'>
 
 interface Kept {
@@ -61,7 +66,7 @@ export class ListShelf {
     return this.#list?.issuedAt
   }
 
-  status(): JsonObject {
+  status(): ListStatus {
     const list = this.#list
     const wall = this.#context.clock.wall()
     if (!list) return { version: 0, usable: false, why: this.#keys.length === 0 ? NO_KEY : 'no list has come yet' }

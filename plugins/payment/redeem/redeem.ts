@@ -2,8 +2,10 @@
 import { createHash } from 'node:crypto'
 import { asFailure, Failure } from '../../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../../daemon/contract/json.ts'
+import type { Findings } from '../findings.ts'
 import type { OpenPayment, PaymentDesk, PaymentOutcome, Redemptions } from './api.ts'
 import { publicKeysOf } from './config.ts'
+import { listFindings, waitingFindings } from './findings.ts'
 import { type ListPart, ListShelf } from './list-shelf.ts'
 import { MemberDesk } from './member.ts'
 import { type ListArgs, type RedeemArgs, RedeemCommands } from './redeem-commands.ts'
@@ -87,6 +89,14 @@ class Redeemer implements Redemptions {
       default:
         return undefined
     }
+  }
+
+  findings(): Findings {
+    const { config, clock } = this.#context
+    const { publicKey, publicKeyFile } = config.redeem.offline
+    const records = [...this.#shell.state.redemptions.values()].map(({ record }) => record)
+    const keyed = publicKey !== undefined || publicKeyFile !== undefined
+    return [...waitingFindings(records, clock.wall()), ...listFindings(this.#shelf.status(), keyed, clock.wall())]
   }
 
   async stop(): Promise<void> {
