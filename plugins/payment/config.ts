@@ -31,7 +31,9 @@ export interface WechatConfig {
   serial: string
   privateKey: KeyPlace
   /** WeChat Pay's public key id or platform certificate serial -> its PEM. More than one while they change. */
-  platformKeys: Record<string, KeyPlace>
+  platformKeys?: Record<string, KeyPlace>
+  /** The APIv3 key: then platform certificates are fetched, and fetched again as they change. One of the two is needed. */
+  apiV3Key?: KeyPlace
   endpoint: string
   timeoutMs: number
   queryMs: number

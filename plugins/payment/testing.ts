@@ -59,12 +59,14 @@ export async function payShop(t: Test, extra: JsonObject = {}, options: Partial<
   const wechat = new WechatSimulator(made.wechat, 0)
   const [alipayPort, wechatPort] = await Promise.all([alipay.listen(), wechat.listen()])
   const { alipay: ownAlipay, wechat: ownWechat, ...rest } = extra
-  const config = {
+  const merged = {
     alipay: { ...made.config.alipay, gateway: `http://127.0.0.1:${alipayPort}/gateway.do`, ...QUICK, ...(ownAlipay as JsonObject) },
     wechat: { ...made.config.wechat, endpoint: `http://127.0.0.1:${wechatPort}/`, ...QUICK, ...(ownWechat as JsonObject) },
     warm: false,
     ...rest,
-  } as JsonObject
+  }
+  // What a test sets to undefined is left out.
+  const config = JSON.parse(JSON.stringify(merged)) as JsonObject
   const launch = (store: Map<string, Json>) =>
     PluginHarness.start({ start: start as unknown as HarnessOptions['start'], manifestUrl, config, clock: fastClock, ...options, store })
   let shop = await launch(options.store ?? new Map())

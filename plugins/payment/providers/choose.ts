@@ -129,7 +129,7 @@ export class Providers {
       name === 'alipay'
         ? [alipay?.privateKey, alipay?.alipayPublicKey, alipay?.appCert, alipay?.alipayCert, alipay?.alipayRootCert]
         : name === 'wechat'
-          ? [wechat?.privateKey, ...Object.values(wechat?.platformKeys ?? {})]
+          ? [wechat?.privateKey, wechat?.apiV3Key, ...Object.values(wechat?.platformKeys ?? {})]
           : []
     try {
       for (const place of places) if (place !== undefined) await readKey(place)

@@ -5,11 +5,13 @@
 import { Agent } from 'node:http'
 import { Agent as SecureAgent } from 'node:https'
 import { Wechatpay } from 'wechatpay-axios-plugin'
+import { Failure } from '../../../daemon/contract/errors.ts'
 import type { Clock } from '../../../daemon/contract/plugin.ts'
 import type { WechatConfig } from '../config.ts'
 import type { Charge, ChargeAnswer, Order, Paid, Provider, QueryAnswer, RefundAnswer, RefundOrder, Timing, UndoAnswer } from './api.ts'
 import { readKey } from './keys.ts'
 import { troubleOf } from './trouble.ts'
+import { checkApiV3Key, PlatformCertificates, type PlatformKeys, type Raw } from './wechat-certificates.ts'
 
 type Fields = Record<string, unknown>
 type Said = { status: number; body: Fields }
@@ -17,46 +19,85 @@ type Unknown = { kind: 'unknown'; reason: string }
 type Unsent = { kind: 'unsent'; reason: string }
 
 interface Client {
-  request(path: string, method: 'get' | 'post', data: Fields | undefined, config: object): Promise<{ status: number; data: unknown }>
+  request(
+    path: string,
+    method: 'get' | 'post',
+    data: Fields | undefined,
+    config: object,
+  ): Promise<{ status: number; data: unknown; headers: Fields }>
 }
 
 /** Rejects with `secret-unreadable`, or with what the SDK finds wrong with a key. */
-export async function openWechat(config: WechatConfig, description: string, _clock: Clock): Promise<Provider> {
-  const ids = Object.entries(config.platformKeys)
-  const [privateKey, ...keys] = await Promise.all([config.privateKey, ...ids.map(([, place]) => place)].map((place) => readKey(place)))
-  const options = {
-    mchid: config.mchid,
-    serial: config.serial,
-    privateKey: privateKey ?? '',
-    certs: Object.fromEntries(ids.map(([id], index) => [id, keys[index] ?? ''])),
-    baseURL: config.endpoint,
-    timeout: config.timeoutMs,
-    maxRedirects: 0,
-    proxy: false,
-    validateStatus: () => true,
+export async function openWechat(config: WechatConfig, description: string, clock: Clock): Promise<Provider> {
+  const ids = Object.entries(config.platformKeys ?? {})
+  const [privateKey = '', ...keys] = await Promise.all([config.privateKey, ...ids.map(([, place]) => place)].map((place) => readKey(place)))
+  const configured = Object.fromEntries(ids.map(([id], index) => [id, keys[index] ?? '']))
+  const secret = config.apiV3Key === undefined ? undefined : checkApiV3Key(await readKey(config.apiV3Key), config.apiV3Key)
+  const agents = {
     httpAgent: new Agent({ keepAlive: true, maxSockets: 8 }),
     httpsAgent: new SecureAgent({ keepAlive: true, maxSockets: 8 }),
   }
-  const sdk = new Wechatpay(options as ConstructorParameters<typeof Wechatpay>[0])
-  return new WechatProvider((sdk as unknown as { client: Client }).client, config, description)
+  const connect = (platformKeys: PlatformKeys): Client => {
+    const options = {
+      mchid: config.mchid,
+      serial: config.serial,
+      privateKey,
+      // The SDK wants one at least: this one verifies nothing.
+      certs: Object.keys(platformKeys).length === 0 ? { none: undefined } : { ...platformKeys },
+      baseURL: config.endpoint,
+      timeout: config.timeoutMs,
+      maxRedirects: 0,
+      proxy: false,
+      validateStatus: () => true,
+      ...agents,
+    }
+    const sdk = new Wechatpay(options as unknown as ConstructorParameters<typeof Wechatpay>[0])
+    return (sdk as unknown as { client: Client }).client
+  }
+  return new WechatProvider(connect, config, { configured, secret, description, clock })
+}
+
+interface WechatParts {
+  configured: PlatformKeys
+  /** The APIv3 key. */
+  secret: Buffer | undefined
+  description: string
+  clock: Clock
 }
 
 class WechatProvider implements Provider {
   readonly timing: Timing
   readonly scope: string
-  readonly #client: Client
   readonly #config: WechatConfig
   readonly #description: string
+  readonly #certificates: PlatformCertificates | undefined
+  #client: Client
 
-  constructor(client: Client, config: WechatConfig, description: string) {
-    this.#client = client
+  constructor(connect: (keys: PlatformKeys) => Client, config: WechatConfig, { configured, secret, description, clock }: WechatParts) {
+    this.#client = connect(configured)
     this.#config = config
     this.#description = description
     this.timing = config
     this.scope = `wechat:${config.appid}`
+    const use = (keys: PlatformKeys) => {
+      this.#client = connect(keys)
+    }
+    if (secret)
+      this.#certificates = new PlatformCertificates({ ask: () => this.#listOfCertificates(), use, key: secret, configured, clock })
   }
 
-  async warm(): Promise<void> {}
+  async warm(): Promise<void> {
+    const why = await this.#certificates?.ready()
+    if (why !== undefined) throw new Failure('payment-unknown', `WeChat Pay's platform certificates: ${why}`)
+  }
+
+  /** Verified by who asks: what verifies it is in it. */
+  async #listOfCertificates(): Promise<Raw> {
+    const { data, headers } = await this.#client.request('v3/certificates', 'get', undefined, {
+      transformResponse: [(body: unknown) => body],
+    })
+    return { body: String(data), header: (name) => String(headers[name] ?? '') }
+  }
 
   async charge(charge: Charge): Promise<ChargeAnswer> {
     if (charge.currency !== 'CNY') return { kind: 'failed', reason: 'currency', sure: true }
@@ -150,14 +191,21 @@ class WechatProvider implements Provider {
 
   /** The signed answer; what is not signed by WeChat Pay is no answer. */
   async #call(method: 'get' | 'post', path: string, data?: Fields, config: object = {}): Promise<Said | Unknown | Unsent> {
+    // Without anything to verify the answer with, nothing is asked.
+    const why = await this.#certificates?.ready()
+    if (why !== undefined) return { kind: 'unsent', reason: why }
     try {
       const { status, data: body } = await this.#client.request(path, method, data, config)
       return { status, body: isFields(body) ? body : {} }
     } catch (error) {
-      return asTrouble(error)
+      const trouble = asTrouble(error)
+      if (trouble.reason === UNKNOWN_KEY) this.#certificates?.unknownSerial()
+      return trouble
     }
   }
 }
+
+const UNKNOWN_KEY = 'unknown-platform-key'
 
 const pathOf = ({ number }: Order): string => `v3/pay/transactions/out-trade-no/${number}`
 const mismatch: Unknown = { kind: 'unknown', reason: 'answer-of-another-payment' }
@@ -264,7 +312,7 @@ function asTrouble(error: unknown): Unknown | Unsent {
     case 'EV3_RES_HEADER_TIMESTAMP_OFFSET':
       return { kind: 'unknown', reason: 'clock' }
     case 'EV3_RES_HEADER_PLATFORM_SERIAL':
-      return { kind: 'unknown', reason: 'unknown-platform-key' }
+      return { kind: 'unknown', reason: UNKNOWN_KEY }
     case 'EV3_RES_HEADER_SIGNATURE_DIGEST':
       return { kind: 'unknown', reason: 'bad-signature' }
   }

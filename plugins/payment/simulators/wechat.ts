@@ -32,6 +32,8 @@ const REVERSE_AFTER_MS = 15_000
 export class WechatSimulator extends ProviderServer {
   readonly #keys: WechatKeys
   readonly #reverseAfterMs: number
+  /** The certificates' bytes are not those that were sealed. */
+  tampered = false
   readonly #chargedAt = new Map<string, number>()
 
   constructor(keys: WechatKeys, reverseAfterMs = REVERSE_AFTER_MS) {
@@ -167,6 +169,7 @@ export class WechatSimulator extends ProviderServer {
     const nonce = randomBytes(6).toString('hex')
     const cipher = createCipheriv('aes-256-gcm', Buffer.from(apiV3Key), Buffer.from(nonce)).setAAD(Buffer.from('certificate'))
     const sealed = Buffer.concat([cipher.update(platformCertificate, 'utf8'), cipher.final(), cipher.getAuthTag()])
+    if (this.tampered) sealed.writeUInt8(sealed.readUInt8(100) ^ 1, 100)
     const encrypted = { algorithm: 'AEAD_AES_256_GCM', nonce, associated_data: 'certificate', ciphertext: sealed.toString('base64') }
     return [200, { data: [{ serial_no: platformId, encrypt_certificate: encrypted }] }]
   }
