@@ -1,13 +1,13 @@
 /** What the doctor is told of payments. */
-import { rmSync } from 'node:fs'
+import { copyFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import type { JsonObject } from '../../daemon/contract/json.ts'
 import { type HarnessOptions, PluginHarness } from '../../daemon/testing/plugin-harness.ts'
 import start from './plugin.ts'
 import { listFindings, waitingFindings } from './redeem/findings.ts'
 import type { Redemption } from './redeem/redemption.ts'
-import { simulatedKeys } from './simulators/keys.ts'
-import { ALIPAY_CODE, manifestUrl, payShop } from './testing.ts'
+import { ALIPAY_CODE, manifestUrl, payShop, testKeys } from './testing.ts'
 
 async function findings(shop: PluginHarness): Promise<JsonObject[]> {
   const { findings } = (await shop.command('-', 'self-check')) as { findings: JsonObject[] }
@@ -48,9 +48,10 @@ t.test('money in doubt is named, with the question to paste; the provider that g
 })
 
 t.test('keys that can be read no more, and a route to nowhere', async (t) => {
-  const { config } = simulatedKeys(t.testdir())
-  const { shop } = await payShop(t, { wechat: config.wechat as JsonObject, route: { unionpay: 'hq' } })
-  rmSync(String(config.wechat.privateKey))
+  const privateKey = join(t.testdir(), 'wechat-merchant.pem')
+  copyFileSync(String(testKeys().config.wechat.privateKey), privateKey)
+  const { shop } = await payShop(t, { wechat: { privateKey }, route: { unionpay: 'hq' } })
+  rmSync(privateKey)
   const found = await findings(shop)
   t.match(found[1], { state: 'fail', fact: /^wechat: .*wechat-merchant\.pem cannot be read: ENOENT$/, fix: /LoadCredential/ })
   t.match(found[2], { state: 'fail', fact: 'unionpay codes are routed to hq, which is not configured' })

@@ -72,9 +72,12 @@ export class PlatformCertificates {
   }
 
   #refresh(): Promise<string | undefined> {
-    this.#asking ??= this.#fetch().finally(() => {
-      this.#asking = undefined
-    })
+    this.#asking ??= this.#fetch()
+      // A key that no library takes: said, and never a rejection that nobody hears.
+      .catch(() => 'certificates-malformed')
+      .finally(() => {
+        this.#asking = undefined
+      })
     return this.#asking
   }
 
