@@ -58,6 +58,7 @@ async function measure(what: string, events: number, work: () => Promise<void>):
 try {
   let journal = await open()
   const filler: Draft = { plugin: 'scanner', device: 'till-1', event: 'scan', data: { code: '6901234567892', kind: 'product' } }
+  const filling = performance.now()
   const started = Date.now() - 200 * 86_400_000
   let facts = 0
   for (let month = 0; journal.head < EVENTS; month++) {
@@ -71,7 +72,7 @@ try {
   }
   say(
     'journal',
-    `${journal.head} events, ${facts} of them the ledger's, ${Math.round(statSync(join(dir, 'journal.db')).size / 2 ** 20)} MB`,
+    `${journal.head} events, ${facts} of them the ledger's, ${Math.round(statSync(join(dir, 'journal.db')).size / 2 ** 20)} MB, filled in ${Math.round((performance.now() - filling) / 1_000)} s`,
   )
 
   let ledger = ledgerOf(journal)

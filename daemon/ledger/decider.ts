@@ -26,7 +26,7 @@ import {
   visits,
 } from './visits.machine.ts'
 
-const READ = { events: 500, bytes: 2_000_000 }
+const READ = { events: 1_000, bytes: 2_000_000 }
 /** So much may be remembered in memory alone: it is read again after a crash. */
 const DIRTY_MOST = 500
 /** Events that did not concern the ledger may be passed over again. */
@@ -101,6 +101,8 @@ export class Decider {
 
   configure(settings: VisitSettings): void {
     this.#visits.settings = settings
+    // A shorter grace may be over already.
+    this.#visits.due = this.#parts.clock.mono()
     this.#wake()
   }
 
@@ -204,8 +206,8 @@ export class Decider {
     switch (told.kind) {
       case 'present': {
         const { visitor, was } = told
-        const known = await this.#known(visitor)
-        const knownWas = was === undefined ? undefined : await this.#known(was)
+        const known = await this.#unlessHere(visitor)
+        const knownWas = was === undefined ? undefined : await this.#unlessHere(was)
         return { type: 'present', event, source, sign: told, now, known, knownWas }
       }
       case 'absent':
@@ -255,6 +257,12 @@ export class Decider {
     const answer = await ask()
     this.#must = true
     return answer
+  }
+
+  /** Not asked of somebody who is here under that name: should the visit end first, its end tells it. */
+  async #unlessHere(visitor: string): Promise<Known | undefined> {
+    const { open, visits: all } = this.#visits
+    return all.get(open.get(visitor) ?? '')?.visitor === visitor ? undefined : this.#known(visitor)
   }
 
   async #known(visitor: string): Promise<Known | undefined> {

@@ -61,6 +61,8 @@ export interface VisitsState {
   visits: Map<string, Visit>
   /** Visitor -> visit. */
   open: Map<string, string>
+  /** Not later than the next deadline, monotonic ms: a visit that was renewed leaves it as it was until it comes. */
+  due: number
 }
 
 export interface Seen {
@@ -95,7 +97,12 @@ export type VisitsEffect =
   | { do: 'keep'; visit: string; value: Visit | undefined }
   | { do: 'know'; visitor: string; known: Known | undefined }
 
-export const newVisits = (settings: VisitSettings): VisitsState => ({ settings, visits: new Map(), open: new Map() })
+export const newVisits = (settings: VisitSettings): VisitsState => ({
+  settings,
+  visits: new Map(),
+  open: new Map(),
+  due: Number.POSITIVE_INFINITY,
+})
 
 /** A visit from before the restart. Its monotonic times belong to another process. */
 export function restore(state: VisitsState, visit: Visit): void {
@@ -119,9 +126,9 @@ export const visits: Machine<VisitsState, VisitsEvent, VisitsEffect> = {
   step(state, event) {
     switch (event.type) {
       case 'present':
-        return onPresent(state, event)
+        return dated(state, onPresent(state, event))
       case 'absent':
-        return onAbsent(state, event)
+        return dated(state, onAbsent(state, event))
       case 'erased': {
         const visit = openVisit(state, event.visitor)
         const closed = visit ? depart(state, visit, event.now) : []
@@ -131,25 +138,35 @@ export const visits: Machine<VisitsState, VisitsEvent, VisitsEffect> = {
           ...[...names].map((visitor): VisitsEffect => ({ do: 'know', visitor, known: undefined })),
         ]
       }
-      case 'time':
-        return [...state.visits.values()].flatMap((visit) => {
+      case 'time': {
+        const effects = [...state.visits.values()].flatMap((visit) => {
           anchor(visit, event.now)
           return elapse(state, visit, event.now)
         })
+        state.due = Number.POSITIVE_INFINITY
+        for (const visit of state.visits.values()) state.due = Math.min(state.due, deadlineOf(state, visit))
+        return effects
+      }
     }
   },
 }
 
-/** Monotonic ms of the next thing that time alone brings about; infinite without any. Asked after each event, so it makes nothing. */
-export function nextDeadline({ visits: all, settings }: VisitsState): number {
+/** Monotonic ms at which to look what time alone has brought about; infinite without any visit. */
+export const nextDeadline = ({ due }: VisitsState): number => due
+
+/** Looking at all visits for each sign would make a full shop slow: only the visits that changed are looked at. */
+function dated(state: VisitsState, effects: VisitsEffect[]): VisitsEffect[] {
+  for (const effect of effects) if (effect.do === 'keep' && effect.value) state.due = Math.min(state.due, deadlineOf(state, effect.value))
+  return effects
+}
+
+function deadlineOf({ settings }: VisitsState, { gone, seen, signs }: Visit): number {
   let next = Number.POSITIVE_INFINITY
-  for (const { gone, seen, signs } of all.values()) {
-    if (gone?.mono !== undefined) next = Math.min(next, gone.mono + settings.leaveGrace)
-    if (seen.mono !== undefined) next = Math.min(next, seen.mono + settings.longest)
-    for (const source in signs) {
-      const sign = signs[source]
-      if (sign?.momentary && sign.at.mono !== undefined) next = Math.min(next, sign.at.mono + settings.momentHold)
-    }
+  if (gone?.mono !== undefined) next = Math.min(next, gone.mono + settings.leaveGrace)
+  if (seen.mono !== undefined) next = Math.min(next, seen.mono + settings.longest)
+  for (const source in signs) {
+    const sign = signs[source]
+    if (sign?.momentary && sign.at.mono !== undefined) next = Math.min(next, sign.at.mono + settings.momentHold)
   }
   return next
 }
