@@ -18,7 +18,7 @@ const half = Math.floor(given.events.length / 2)
 // An erasure in the middle of it, of somebody who has paid and is linked.
 const erased = given.events
   .slice(0, half)
-  .find((one) => one.event === 'paid' && given.truth.get(String(one.data.payment))?.possible.has('payer_identity'))?.data.payer
+  .find((one) => one.event === 'paid' && given.truth.get(String(one.data.payment))?.provable.has('payer_identity'))?.data.payer
 
 let template = ''
 

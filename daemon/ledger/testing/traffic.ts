@@ -1,7 +1,7 @@
 /**
  * Days of shop traffic with known truth, as events that plugins would tell: who came, under which pseudonyms, and whose phone paid.
  * Seeded: the same seed gives the same days. What makes linking hard is in it: rotated addresses, phones that two people share,
- * people without a login or consent, members with two phones, flapping radios, receipts claimed by somebody else's hand, refunds.
+ * people without a login or consent, cards that are lent, flapping radios, receipts that somebody else picks up, refunds.
  */
 import type { JsonObject } from '../../contract/json.ts'
 import type { Draft } from '../../journal/api.ts'
@@ -24,14 +24,23 @@ export interface Traffic {
   visits: number
 }
 
+/** What the shop's owner would have seen, standing beside the till. Nothing of it is read from the rules. */
 export interface Truth {
-  /** Every pseudonym that is this person's. */
-  names: Set<string>
   refunded: boolean
+  /** Whose hand and whose wallet; undefined: a passer-by without WiFi. */
+  holder: string | undefined
+  /** The phone in that hand: its session, and the name that it goes by. */
+  session: string | undefined
+  phone: string | undefined
+  ownPhone: boolean
+  /** Whose member card was shown. */
+  card?: string
+  /** The phone on which the receipt's link was opened first. */
+  claimer?: { session: string | undefined; visitor: string; here: boolean }
   /** The payer's phone was on the WiFi, logged in and agreed. */
   inside: boolean
-  /** What could be known of it, at best: by which methods there is evidence in the events. */
-  possible: Set<string>
+  /** The methods whose evidence there was, from people who had agreed. */
+  provable: Set<string>
 }
 
 /** mulberry32: small, good enough, the same everywhere. */
@@ -59,11 +68,12 @@ interface Person {
 interface Stay {
   person: Person
   from: number
+  /** The WiFi is turned off, or the session ends, while its owner is still here. */
+  off: number
   to: number
   session: string | undefined
   visitor: string
   consented: boolean
-  names: Set<string>
 }
 
 const MINUTE = 60_000
@@ -119,6 +129,8 @@ export function traffic({ seed, days, visitsADay, paymentsADay, start }: Traffic
     const visitor = owner.logsIn ? owner.name : station
     tell(from, 'portal', 'present', { visitor: station, by: 'wifi', session })
     const consented = owner.consents
+    // One in ten turns the WiFi off and stays.
+    const off = chance(0.1) ? Math.floor(from + between(0.3, 0.7) * (to - from)) : to
     const tapped = from + Math.floor(between(5_000, 60_000))
     tell(tapped, 'portal', 'session-started', {
       session,
@@ -136,22 +148,22 @@ export function traffic({ seed, days, visitsADay, paymentsADay, start }: Traffic
       tell(to - 1_000, 'beacon', 'absent', { visitor: person.name, lastSeen: new Date(to - 31_000).toISOString() })
     }
     // Phones sleep: gone and back within the grace.
-    for (let at = from + 6 * MINUTE; at < to - 6 * MINUTE; at += Math.floor(between(5, 20) * MINUTE)) {
+    for (let at = from + 6 * MINUTE; at < off - 6 * MINUTE; at += Math.floor(between(5, 20) * MINUTE)) {
       if (!chance(0.3)) continue
       tell(at, 'portal', 'absent', { visitor, lastSeen: new Date(at - 20_000).toISOString() })
       tell(at + Math.floor(between(20_000, 4 * MINUTE)), 'portal', 'present', { visitor, by: 'wifi', session })
     }
-    tell(to, 'portal', 'absent', { visitor, lastSeen: new Date(to - 15_000).toISOString() })
-    tell(to + 5_000, 'portal', 'session-ended', {
+    tell(off, 'portal', 'absent', { visitor, lastSeen: new Date(off - 15_000).toISOString() })
+    tell(off + 5_000, 'portal', 'session-ended', {
       session,
       visitor,
       station,
       reason: 'left',
       bytesUp: 1,
       bytesDown: 2,
-      seconds: Math.floor((to - from) / 1_000),
+      seconds: Math.floor((off - from) / 1_000),
     })
-    return { person, from, to, session, visitor, consented, names: new Set([owner.name, person.name, station]) }
+    return { person, from, off, to, session, visitor, consented }
   }
 
   function pay(stays: readonly Stay[], open: number): void {
@@ -163,24 +175,35 @@ export function traffic({ seed, days, visitsADay, paymentsADay, start }: Traffic
     // Four in ten pay without ever having been on the WiFi.
     const stay = chance(0.6) ? pick(stays) : undefined
     const at = stay ? Math.floor(between(stay.from + 90_000, stay.to)) : open + Math.floor(between(0, 12 * 60) * MINUTE)
-    const known: Truth = { names: stay?.names ?? new Set(), refunded: chance(0.03), inside: false, possible: new Set() }
+    const reached = stay?.consented === true
+    const known: Truth = {
+      refunded: chance(0.03),
+      holder: stay?.person.name,
+      session: stay?.session,
+      phone: stay?.visitor,
+      ownPhone: stay?.person.phoneOf === stay?.person.name,
+      inside: reached && at <= stay.off && !stay.visitor.startsWith('station-'),
+      provable: new Set(),
+    }
     truth.set(payment, known)
     const more: JsonObject = {}
-    const reached = stay?.consented === true
-    known.inside = reached && !stay.visitor.startsWith('station-')
     if (stay) {
       const { person } = stay
-      const sameApp = person.sameApp && person.phoneOf === person.name
+      const sameApp = person.sameApp && known.ownPhone
       more.payer = sameApp ? person.name : `wallet-of-${person.name}`
-      if (sameApp && reached && stay.visitor === person.name) known.possible.add('payer_identity')
-      if (chance(0.15)) {
+      if (sameApp && reached && person.logsIn) known.provable.add('payer_identity')
+      if (chance(0.15) && at <= stay.off) {
         more.session = stay.session ?? ''
-        if (reached) known.possible.add('portal_order')
+        if (reached) known.provable.add('portal_order')
       }
-      if (person.member && chance(0.5)) {
-        more.member = person.name
-        if (reached || stay.visitor !== person.name) known.possible.add('member_code')
-        tell(at - 3_000, 'payment', 'present', { visitor: person.name, by: 'member', stays: false })
+      // One card in twenty is a friend's.
+      const lent = chance(0.05) ? pick(people.filter((one) => one.member)) : undefined
+      const card = lent ?? (person.member ? person : undefined)
+      if (card && chance(0.5)) {
+        known.card = card.name
+        more.member = card.name
+        if (card.consents || !card.logsIn) known.provable.add('member_code')
+        tell(at - 3_000, 'payment', 'present', { visitor: card.name, by: 'member', stays: false })
       }
     } else if (chance(0.8)) more.payer = `wallet-${made++}`
     tell(at - 2_000, 'payment', 'opened', { ...base, ...more })
@@ -197,14 +220,20 @@ export function traffic({ seed, days, visitsADay, paymentsADay, start }: Traffic
         claim,
       })
       if (stay && chance(0.4)) {
-        const here = chance(0.7)
-        tell(at + Math.floor(between(10_000, here ? 4 * MINUTE : 20 * 3_600_000)), 'portal', 'claimed', {
+        // One paper in twenty is left at the till, and the next one takes it.
+        const found = chance(0.05) ? stays.find((one) => one !== stay && one.from < at - 90_000 && one.to > at + 10 * MINUTE) : undefined
+        const by = found ?? stay
+        const soon = found !== undefined || chance(0.7)
+        const opened = at + Math.floor(between(10_000, soon ? 4 * MINUTE : 20 * 3_600_000))
+        const here = soon && opened <= by.off
+        known.claimer = { session: by.session, visitor: by.visitor, here }
+        tell(opened, 'portal', 'claimed', {
           claim,
-          visitor: stay.visitor,
+          visitor: by.visitor,
           network: here ? 'guest' : 'other',
-          ...(here ? { session: stay.session ?? '' } : {}),
+          ...(here ? { session: by.session ?? '' } : {}),
         })
-        if (reached) known.possible.add('claim_code')
+        if (by.consented) known.provable.add('claim_code')
       }
     }
     if (known.refunded) tell(at + Math.floor(between(1, 60) * MINUTE), 'payment', chance(0.5) ? 'refunded' : 'reversed', base)
