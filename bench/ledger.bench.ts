@@ -66,8 +66,8 @@ try {
     for (let at = 0; at < events.length && journal.head < EVENTS; at += 400) {
       const part = events.slice(at, at + 400).map(({ at: _at, ...draft }) => draft)
       facts += part.length
-      // As many scans and the like again.
-      await journal.commit({ events: part.flatMap((one) => [one, filler]) })
+      // Three scans, prints and the like to each event of the ledger's.
+      await journal.commit({ events: part.flatMap((one) => [one, filler, filler, filler]) })
     }
   }
   say(

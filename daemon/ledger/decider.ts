@@ -29,6 +29,8 @@ import {
 const READ = { events: 1_000, bytes: 2_000_000 }
 /** So much may be remembered in memory alone: it is read again after a crash. */
 const DIRTY_MOST = 500
+/** So many events at most wait for the end of a batch: the journal takes no commit of any size. */
+const EVENTS_MOST = 1_000
 /** Events that did not concern the ledger may be passed over again. */
 const PASSED_MOST = 2_000
 const CURSOR = 'ledger'
@@ -186,12 +188,16 @@ export class Decider {
       }
     }
     this.#position = stored.sequence
-    if (this.#must) await this.#commit()
+    if (this.#must || this.#events.length >= EVENTS_MOST) await this.#commit()
   }
 
   async #decide(fact: Fact): Promise<void> {
     const now: Moment = { wall: fact.wall, synced: fact.synced, ...(this.#live ? { mono: this.#parts.clock.mono() } : {}) }
     // All that must be asked for is asked for before anything changes: a question that fails is asked again.
+    if (!this.#live && fact.synced && this.#visits.dueWall <= fact.wall) {
+      // What is read of the past passes time, too: else all its visits would end at once, and too late, when it has been read.
+      this.#visited(visits.step(this.#visits, { type: 'time', now }), fact)
+    }
     const event = await this.#visitsEvent(fact, now)
     const link = await this.#linkingEvent(fact)
     if (event) this.#visited(visits.step(this.#visits, event), fact)

@@ -63,6 +63,8 @@ export interface VisitsState {
   open: Map<string, string>
   /** Not later than the next deadline, monotonic ms: a visit that was renewed leaves it as it was until it comes. */
   due: number
+  /** The same in wall ms, for what is read from before this start. */
+  dueWall: number
 }
 
 export interface Seen {
@@ -102,12 +104,14 @@ export const newVisits = (settings: VisitSettings): VisitsState => ({
   visits: new Map(),
   open: new Map(),
   due: Number.POSITIVE_INFINITY,
+  dueWall: Number.POSITIVE_INFINITY,
 })
 
 /** A visit from before the restart. Its monotonic times belong to another process. */
 export function restore(state: VisitsState, visit: Visit): void {
   state.visits.set(visit.visit, visit)
   for (const visitor of [visit.visitor, ...visit.aliases]) state.open.set(visitor, visit.visit)
+  date(state, visit)
 }
 
 /** For storage: without what means nothing to another process. */
@@ -144,7 +148,8 @@ export const visits: Machine<VisitsState, VisitsEvent, VisitsEffect> = {
           return elapse(state, visit, event.now)
         })
         state.due = Number.POSITIVE_INFINITY
-        for (const visit of state.visits.values()) state.due = Math.min(state.due, deadlineOf(state, visit))
+        state.dueWall = Number.POSITIVE_INFINITY
+        for (const visit of state.visits.values()) date(state, visit)
         return effects
       }
     }
@@ -156,19 +161,22 @@ export const nextDeadline = ({ due }: VisitsState): number => due
 
 /** Looking at all visits for each sign would make a full shop slow: only the visits that changed are looked at. */
 function dated(state: VisitsState, effects: VisitsEffect[]): VisitsEffect[] {
-  for (const effect of effects) if (effect.do === 'keep' && effect.value) state.due = Math.min(state.due, deadlineOf(state, effect.value))
+  for (const effect of effects) if (effect.do === 'keep' && effect.value) date(state, effect.value)
   return effects
 }
 
-function deadlineOf({ settings }: VisitsState, { gone, seen, signs }: Visit): number {
-  let next = Number.POSITIVE_INFINITY
-  if (gone?.mono !== undefined) next = Math.min(next, gone.mono + settings.leaveGrace)
-  if (seen.mono !== undefined) next = Math.min(next, seen.mono + settings.longest)
+function date(state: VisitsState, { gone, seen, signs }: Visit): void {
+  const { leaveGrace, momentHold, longest } = state.settings
+  const at = ({ mono, synced, wall }: Moment, ms: number): void => {
+    if (mono !== undefined) state.due = Math.min(state.due, mono + ms)
+    if (synced) state.dueWall = Math.min(state.dueWall, wall + ms)
+  }
+  if (gone) at(gone, leaveGrace)
+  at(seen, longest)
   for (const source in signs) {
     const sign = signs[source]
-    if (sign?.momentary && sign.at.mono !== undefined) next = Math.min(next, sign.at.mono + settings.momentHold)
+    if (sign?.momentary) at(sign.at, momentHold)
   }
-  return next
 }
 
 type PresentEvent = Extract<VisitsEvent, { type: 'present' }>
