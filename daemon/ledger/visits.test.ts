@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { Counter, type CounterOptions, DAY, HOUR, MINUTE } from './testing/counter.ts'
+import { Counter, type CounterOptions, DAY, HOUR, MINUTE, openJournalIn } from './testing/counter.ts'
 import { HandClock } from './testing/hand-clock.ts'
 
 async function shop(t: Test, options: CounterOptions = {}): Promise<Counter> {
@@ -188,4 +188,29 @@ t.test('signs of the wrong shape are no signs', async (t) => {
   t.equal((await it.told('visit.arrived')).length, 0)
   t.equal((await it.ledger.payments({ limit: 9 })).rows.length, 0)
   t.equal(it.lines.filter((one) => one.level !== 'info').length, 0)
+})
+
+t.test('a ledger that finds a journal of the past ends its visits in their order, not all at its end', async (t) => {
+  const dir = t.testdir()
+  const clock = new HandClock('2026-11-22T02:00:00Z')
+  const { journal } = await openJournalIn(dir, clock)
+  for (let hour = 0; hour < 3; hour++) {
+    const visitor = `v-${hour}`
+    const at = (minute: number) => new Date(Date.parse('2026-11-20T02:00:00Z') + hour * HOUR + minute * MINUTE).toISOString()
+    await journal.commit({
+      events: [
+        { plugin: 'portal', device: '-', event: 'present', data: { visitor, by: 'wifi' }, time: at(0) },
+        { plugin: 'portal', device: '-', event: 'absent', data: { visitor, lastSeen: at(20) }, time: at(20) },
+      ],
+    })
+  }
+  await journal.close()
+  const counter = await Counter.open(dir, { clock })
+  t.teardown(() => counter.close())
+  await counter.settle()
+  const told = (await counter.journal.read(0, { events: 1_000 })).filter(({ plugin }) => plugin === 'visit')
+  t.same(
+    told.map(({ event, text }) => `${event} ${(JSON.parse(text) as { data: { visitor: string } }).data.visitor}`),
+    ['arrived v-0', 'departed v-0', 'arrived v-1', 'departed v-1', 'arrived v-2', 'departed v-2'],
+  )
 })
