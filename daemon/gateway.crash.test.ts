@@ -4,7 +4,7 @@ import t from 'tap'
 import type { CloudEvent } from './contract/event.ts'
 import { freePort, Shopfloor, until } from './testing/processes.ts'
 
-const KILLS = Number(process.env.SHOPWIRE_CRASH_KILLS ?? 50)
+const KILLS = Number(process.env.SHOPWIRE_CRASH_KILLS ?? 20)
 
 t.setTimeout(600_000)
 
