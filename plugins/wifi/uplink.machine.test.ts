@@ -55,6 +55,11 @@ class Box {
     this.#boot()
   }
 
+  /** Since when it is on no network; undefined while it is on one. */
+  get lostAt(): number | undefined {
+    return this.#lostAt
+  }
+
   get machine(): UplinkState {
     return this.#machine
   }
@@ -237,7 +242,8 @@ t.test('from every schedule of faults and restarts the box ends on a network tha
       }
       const healed = box.now
       box.run(healed + BOUND_MS)
-      const on = box.outages.some(({ to }) => to >= healed) || box.active !== undefined
+      // Away at this very moment for a trial, it was on until that began.
+      const on = box.outages.some(({ to }) => to >= healed) || box.active !== undefined || (box.lostAt ?? 0) > healed
       if (!on) throw new Error(`not on a network ${BOUND_MS / 1_000} s after it was healed`)
       // From then on it may try a network that it prefers; each time it is back within the trial and the return.
       const since = box.now
