@@ -22,6 +22,7 @@ export const OPCODE = {
   leSetAdvertisingEnable: 0x200a,
   leSetScanParameters: 0x200b,
   leSetScanEnable: 0x200c,
+  leSetExtendedScanEnable: 0x2042,
 } as const
 
 /** Core 5.4, Vol 1, Part F. */

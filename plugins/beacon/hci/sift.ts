@@ -70,7 +70,9 @@ function siftEvent(packet: Buffer, sieve: Sieve): void {
 
 function wholeCommand(packet: Buffer): boolean {
   if (packet.length < 4 || packet[3] !== packet.length - 4) return false
-  return packet.readUInt16LE(1) !== OPCODE.leSetScanEnable || packet.length >= 6
+  const opcode = packet.readUInt16LE(1)
+  // Of these noble reads both parameters.
+  return (opcode !== OPCODE.leSetScanEnable && opcode !== OPCODE.leSetExtendedScanEnable) || packet.length >= 6
 }
 
 function wholeComplete(packet: Buffer): boolean {
