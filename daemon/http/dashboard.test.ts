@@ -64,6 +64,25 @@ async function openPage(t: Test, it: Fixture, path = '/?lang=en', options: Brows
 
 const live = (page: Page) => page.getByText(/^Live · |^实时 · /).waitFor()
 
+/** Each width in light and dark: nothing to scroll sideways, targets a finger hits, contrast. */
+async function fitsEverywhere(t: Test, page: Page, lang: string): Promise<void> {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme })
+    for (const [width, height] of [
+      [320, 568],
+      [768, 1_024],
+      [1_280, 900],
+    ] as const) {
+      await page.setViewportSize({ width, height })
+      const what = `${lang} ${colorScheme} ${width}`
+      t.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, `${what}: no sideways scroll`)
+      t.strictSame(await page.evaluate(targetFaults), [], `${what}: targets of 44 px`)
+      await page.screenshot({ path: join(t.testdirName, `${what.replaceAll(' ', '-')}.png`), fullPage: true })
+    }
+    t.strictSame(await page.evaluate(contrastFaults), [], `${lang} ${colorScheme}: contrast`)
+  }
+}
+
 t.test('the first page is whole without a script, filter included', async (t) => {
   const it = await shop(t)
   for (const grams of [101, 102]) await it.weigh(grams)
@@ -224,21 +243,7 @@ t.test('readable and usable from a phone to a desk, light and dark, in both lang
     const { page, faults } = await openPage(t, it, `/?lang=${lang}`)
     await live(page)
     await page.locator('summary').click()
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme })
-      for (const [width, height] of [
-        [320, 568],
-        [768, 1_024],
-        [1_280, 900],
-      ] as const) {
-        await page.setViewportSize({ width, height })
-        const what = `${lang} ${colorScheme} ${width}`
-        t.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, `${what}: no sideways scroll`)
-        t.strictSame(await page.evaluate(targetFaults), [], `${what}: targets of 44 px`)
-        await page.screenshot({ path: join(t.testdirName, `${what.replaceAll(' ', '-')}.png`), fullPage: true })
-      }
-      t.strictSame(await page.evaluate(contrastFaults), [], `${lang} ${colorScheme}: contrast`)
-    }
+    await fitsEverywhere(t, page, lang)
     t.strictSame(await page.evaluate(nameFaults), [], `${lang}: everything has a name`)
     t.strictSame(faults, [], lang)
   }
@@ -296,21 +301,7 @@ t.test('today’s arrivals and payments, and the last 24 hours: live, as a sente
     await it.weigh(1)
     await page.locator('.numbers').getByText('41', { exact: true }).waitFor()
     t.equal(await chart.locator('details').evaluate((one) => (one as HTMLDetailsElement).open), true, 'an open table stays open')
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme })
-      for (const [width, height] of [
-        [320, 568],
-        [768, 1_024],
-        [1_280, 900],
-      ] as const) {
-        await page.setViewportSize({ width, height })
-        const what = `${lang} ${colorScheme} ${width}`
-        t.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, `${what}: no sideways scroll`)
-        t.strictSame(await page.evaluate(targetFaults), [], `${what}: targets of 44 px`)
-        await page.screenshot({ path: join(process.env.SHOTS ?? t.testdirName, `trade-${what.replaceAll(' ', '-')}.png`) })
-      }
-      t.strictSame(await page.evaluate(contrastFaults), [], `${lang} ${colorScheme}: contrast`)
-    }
+    await fitsEverywhere(t, page, lang)
     t.strictSame(await page.evaluate(nameFaults), [], `${lang}: everything has a name`)
     t.strictSame(faults, [], lang)
   }
