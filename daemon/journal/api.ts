@@ -58,10 +58,10 @@ export interface JournalStats {
   /** Bulk events dropped unacknowledged, since the epoch began. Each drop is also a `journal.dropped` event. */
   dropped: number
   commits: number
-  /** Monotonic ms of the last durable commit: what the watchdog looks at. */
+  /** Monotonic ms of the last durable commit. */
   lastCommitMono: number
   pending: number
-  /** Set while commits fail: what is wrong. */
+  /** Set while commits fail, or while one does not come back from the disk: what is wrong. The watchdog is not fed meanwhile. */
   fault?: string
 }
 

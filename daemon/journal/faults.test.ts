@@ -1,10 +1,24 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
-import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { systemClock } from '../clock.ts'
 import type { CloudEvent } from '../contract/event.ts'
+import type { MonoMs } from '../contract/plugin.ts'
 import type { LimitedJournal } from './api.ts'
 import { inspect } from './testing/after-cut.ts'
 import { beacon, dataOf, type LogLine, openIn, paid, scan, until } from './testing/support.ts'
@@ -130,6 +144,30 @@ function mountSmall(t: Test, size: string): string | undefined {
   return dir
 }
 
+/** A file with a file system of its own, which can be frozen. */
+function mountFile(t: Test): string | undefined {
+  const dir = mkdtempSync(join(tmpdir(), 'shopwire-card-'))
+  const image = `${dir}.img`
+  t.teardown(() => {
+    // A frozen one can neither be unmounted nor left by its writer.
+    spawnSync('fsfreeze', ['-u', dir])
+    spawnSync('umount', ['-l', dir])
+    for (const one of [dir, image]) rmSync(one, { recursive: true, force: true })
+  })
+  writeFileSync(image, '')
+  truncateSync(image, 16 * 2 ** 20)
+  for (const [command = '', ...args] of [
+    ['mkfs.ext4', '-q', image],
+    ['mount', '-o', 'loop', image, dir],
+  ]) {
+    const done = spawnSync(command, args)
+    if (done.status === 0) continue
+    t.comment(`skipped: ${command} is not permitted here (${String(done.error ?? done.stderr).trim()})`)
+    return undefined
+  }
+  return dir
+}
+
 /** Takes all there is. */
 function takeAll(file: string): void {
   const fd = openSync(file, 'w')
@@ -210,6 +248,28 @@ t.test('a read-only disk at the start gives one clear failure', async (t) => {
   const again = await openIn(dir)
   t.equal(again.head, 1)
   await again.close()
+})
+
+t.test('the card hangs in the middle of a write: said while it lasts, and all is stored when it answers again', async (t) => {
+  const dir = mountFile(t)
+  if (!dir) return
+  let ahead = 0
+  const clock = { ...systemClock, mono: () => (systemClock.mono() + ahead) as MonoMs }
+  const journal = await openIn(dir, { clock })
+  await journal.commit({ events: [paid({ n: 1 })] })
+  execFileSync('fsfreeze', ['-f', dir])
+  let answers = 0
+  const [first, second] = [2, 3].map((n) => journal.commit({ events: [paid({ n })] }).finally(() => (answers += 1)))
+  t.equal(journal.stats().fault, undefined, 'a card may take its time')
+  await until(() => {
+    ahead += 25_000
+    return /^the disk hangs: a write has not come back for \d+ s$/.test(journal.stats().fault ?? '')
+  }, 'the fault')
+  t.equal(answers, 0, 'nobody was told yes')
+  execFileSync('fsfreeze', ['-u', dir])
+  t.strictSame(await Promise.all([first, second]), [[2], [3]])
+  t.equal(journal.stats().fault, undefined)
+  await journal.close()
 })
 
 const canTrace = spawnSync('strace', ['-qq', '-o', '/dev/null', 'true']).status === 0

@@ -41,6 +41,8 @@ const COMMIT_BYTES = 16 * 1024 * 1024
 const CURSOR_MS = 1_000
 /** Positions ride along with a commit when they have waited this long: each costs a page. */
 const CURSOR_RIDE_MS = 500
+/** A card that tidies itself up may take seconds over a write; nothing healthy takes this long. */
+const HANGS_MS = 20_000
 /** A reader that catches up asks for a hundred at a time; each question waits its turn behind a commit. */
 const READ_AHEAD = 1_000
 
@@ -388,7 +390,7 @@ class SqliteJournal implements LimitedJournal {
 
   stats(): JournalStats {
     const { file } = this.#options
-    const { fault } = this.#writer
+    const fault = this.#fault()
     return {
       epoch: this.epoch,
       head: this.head,
@@ -401,8 +403,14 @@ class SqliteJournal implements LimitedJournal {
       lastCommitMono: this.#writer.lastCommitMono,
       pending: this.#waiting.length,
       ...(fault === undefined ? {} : { fault }),
-      ...(fault === undefined && this.#retention.pressed ? { fault: 'the disk is full' } : {}),
     }
+  }
+
+  #fault(): string | undefined {
+    const { fault, writingForMs } = this.#writer
+    if (fault !== undefined) return fault
+    if (writingForMs >= HANGS_MS) return `the disk hangs: a write has not come back for ${Math.round(writingForMs / 1000)} s`
+    return this.#retention.pressed ? 'the disk is full' : undefined
   }
 
   /** In slices, so that commits go on meanwhile. */

@@ -43,6 +43,8 @@ export class Writer {
   cache: TailCache
   commits = 0
   lastCommitMono: MonoMs
+  /** Since when a batch has been at the disk; undefined while none is. */
+  #writingSince: MonoMs | undefined
   /** What is wrong while batches fail. */
   fault: string | undefined
   /** The file cannot be opened, and the fate of a batch is not known yet. */
@@ -54,6 +56,11 @@ export class Writer {
     this.#deps = deps
     this.cache = new TailCache(deps.store.head)
     this.lastCommitMono = deps.clock.mono()
+  }
+
+  /** How long the batch that is at the disk has been there, in ms; 0 while none is. A disk that hangs fails nothing: it just does not answer. */
+  get writingForMs(): number {
+    return this.#writingSince === undefined ? 0 : this.#deps.clock.mono() - this.#writingSince
   }
 
   follow(listener: (events: readonly StoredEvent[]) => void): () => void {
@@ -74,11 +81,15 @@ export class Writer {
     lazy = false,
   ): Promise<StoredEvent[]> {
     const batch: Batch = { rows: this.#rows(lines), keys, lazy, ...(also ? { also } : {}) }
+    // `also` may be long work of its own (a ledger made anew), and says nothing of the disk.
+    if (!also) this.#writingSince = this.#deps.clock.mono()
     try {
       await this.#deps.store.write(batch)
     } catch (error) {
       if (error instanceof Failure) throw error
       if (!(await this.#settle(batch, error))) throw this.#failure(error)
+    } finally {
+      this.#writingSince = undefined
     }
     this.fault = undefined
     this.commits += 1
