@@ -74,6 +74,20 @@ t.test('an impostor: seen twice it is reported, once, and again when it comes ba
   )
 })
 
+t.test('the shop’s own mesh, repeaters and guests’ networks make their addresses from the access point’s: no alarm', async (t) => {
+  const state = newImpostors(POLICY)
+  const scan = (now: number, ...points: Sighting[]) => impostorMachine.step(state, { kind: 'scan', points, now })
+  const own = ['da:47:32:00:00:01', 'de:47:32:00:00:03', 'e2:47:32:00:00:09'].map((bssid) => sighting('Shop Guest', bssid))
+  for (let now = 0; now < 100_000; now += 20_000) t.same(scan(now, ...own), [])
+  const foreign = [sighting('Shop Guest', 'd9:47:32:00:00:01'), sighting('Shop Guest', '62:e3:27:00:00:21')]
+  scan(100_000, ...foreign)
+  t.same(
+    scan(120_000, ...foreign).map(({ kind }) => kind),
+    ['report', 'report'],
+    'another maker, and what is derived from a single address given whole, are told',
+  )
+})
+
 t.test('one glimpse, or one every other scan, is no impostor', async (t) => {
   const state = newImpostors(POLICY)
   const evil = sighting('Shop Guest', '66:66:66:00:00:01')

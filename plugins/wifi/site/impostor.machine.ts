@@ -110,19 +110,34 @@ function keyOf({ bssid, ssid }: Sighting): string {
 }
 
 function imitates(point: Sighting, shops: readonly ShopNetwork[], all: readonly Sighting[]): ImpostorReason | undefined {
-  const own = (bssid: string) => shops.some(({ bssids }) => bssids.some((one) => bssid.startsWith(one)))
+  const own = (bssid: string) => shops.some(({ bssids }) => isOneOf(bssid, bssids))
   const same = shops.find(({ ssid }) => ssid === point.ssid)
   if (!same) {
     const alike = point.look !== '' && shops.some(({ look }) => look === point.look)
     return alike && !own(point.bssid) ? 'look-alike' : undefined
   }
-  const known = (bssid: string) => same.bssids.some((one) => bssid.startsWith(one))
+  const known = (bssid: string) => isOneOf(bssid, same.bssids)
   if (!known(point.bssid)) return 'unknown-bssid'
   // Not told what to expect: WPA2 beside WPA3 is usual, an open one beside a protected one is not.
   const protectedToo = all.some(({ ssid, bssid, security }) => ssid === same.ssid && known(bssid) && strength(security) >= LEAST.wpa)
   const least = same.security === undefined ? (protectedToo ? LEAST.wpa : LEAST.open) : LEAST[same.security]
   return strength(point.security) < least ? 'weaker-security' : undefined
 }
+
+/** "Locally administered" (IEEE 802-2014, 8.2.2). */
+const LOCAL = 0x02
+
+/**
+ * Addresses, or how they begin. An access point makes the addresses of its further networks, of its mesh links and of the guests' network
+ * from its own: with the local bit set, and often a few more bits of the first byte. So where a maker's beginning is given, that byte does not count.
+ */
+export function isOneOf(bssid: string, bssids: readonly string[]): boolean {
+  const derived = (Number.parseInt(bssid.slice(0, 2), 16) & LOCAL) !== 0
+  return bssids.some((one) => bssid.startsWith(one) || (derived && one.length < WHOLE && bssid.startsWith(one.slice(2), 2)))
+}
+
+/** Characters of a whole address. */
+const WHOLE = 17
 
 const LEAST = { open: 0, wpa: 2, wpa2: 3, wpa3: 4 }
 

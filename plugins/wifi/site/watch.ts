@@ -6,7 +6,7 @@ import { impostorPolicy, type WifiConfig } from '../config.ts'
 import { NmcliFault } from '../nmcli/fault.ts'
 import type { AccessPoint, Radio } from '../nmcli/radio.ts'
 import { lookOf, quoted, shown } from '../ssid.ts'
-import { type ImpostorReason, impostorMachine, newImpostors, type Sighting } from './impostor.machine.ts'
+import { type ImpostorReason, impostorMachine, isOneOf, newImpostors, type Sighting } from './impostor.machine.ts'
 import { untilNext } from './schedule.ts'
 import { type Survey, survey } from './survey.ts'
 
@@ -86,7 +86,7 @@ export class SiteWatch {
   }
 
   #isOwn(bssid: string): boolean {
-    return bssid === this.#use.bssid() || this.#impostors.policy.shops.some(({ bssids }) => bssids.some((one) => bssid.startsWith(one)))
+    return bssid === this.#use.bssid() || this.#impostors.policy.shops.some(({ bssids }) => isOneOf(bssid, bssids))
   }
 
   #judge(points: readonly AccessPoint[]): void {
