@@ -2,7 +2,7 @@
 import type { DeviceState, Logger } from '../../daemon/contract/plugin.ts'
 import type { FaultKind } from './nmcli/fault.ts'
 
-export type Trouble = FaultKind | 'no-radio' | 'radio-off' | 'unmanaged' | 'unavailable'
+export type Trouble = FaultKind | 'no-radio' | 'radio-off' | 'unmanaged' | 'unavailable' | 'access-point'
 
 /** `offline`: there is nothing to drive. `fault`: something is broken. With what mends it. */
 const TROUBLES: Partial<Record<Trouble, { state: 'offline' | 'fault'; mend: string }>> = {
@@ -17,6 +17,10 @@ const TROUBLES: Partial<Record<Trouble, { state: 'offline' | 'fault'; mend: stri
   'no-radio': { state: 'offline', mend: 'there is no WiFi radio, or none by the configured name' },
   'radio-off': { state: 'offline', mend: 'the radio is switched off: nmcli radio wifi on, rfkill unblock wifi' },
   unmanaged: { state: 'offline', mend: 'NetworkManager leaves this radio alone: nmcli device set IFACE managed yes' },
+  'access-point': {
+    state: 'offline',
+    mend: 'this radio is the guests’ access point and is left alone: the uplink needs another radio, or a cable',
+  },
   unavailable: { state: 'offline', mend: 'the radio is not ready (country not set, firmware or wpa_supplicant missing)' },
 }
 

@@ -4,7 +4,7 @@ import type { ReadingPolicy } from './reading.machine.ts'
 import type { ImpostorPolicy } from './site/impostor.machine.ts'
 import type { SurveySchedule } from './site/schedule.ts'
 import { hexOf, lookOf, type SsidHex } from './ssid.ts'
-import type { UplinkPolicy } from './uplink.machine.ts'
+import type { UplinkPolicy } from './uplink.state.ts'
 
 export interface NetworkConfig {
   ssid?: string

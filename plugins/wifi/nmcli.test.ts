@@ -142,6 +142,28 @@ t.test('a password goes through a file that has no name, whatever is in it', asy
   t.notMatch(readFileSync(join(dir, 'nmcli.args'), 'utf8'), /spaces/)
 })
 
+t.test('a box whose language is Chinese: nmcli is asked in English, or nothing would ever count as connected', async (t) => {
+  // As nmcli 1.42 does on Debian 12: LANGUAGE counts even beside LC_ALL=C.UTF-8.
+  const dir = scripted(
+    t,
+    `case "$LANGUAGE" in zh*) yes=是 sorry=未授权 ;; *) yes=yes sorry='Not authorized' ;; esac
+case "$*" in
+*up*) echo "Error: $sorry" >&2; exit 4 ;;
+*SSID-HEX*) echo "$yes:AA\\\\:BB\\\\:CC\\\\:DD\\\\:EE\\\\:01:53484F50:6:2437 MHz:70:WPA2" ;;
+*) echo "$yes:SHOP:AA\\\\:BB\\\\:CC\\\\:DD\\\\:EE\\\\:01:Infra:6:2437 MHz:70:WPA2:(none):pair_ccmp:wlan0" ;;
+esac`,
+  )
+  t.ok(dir)
+  const before = process.env.LANGUAGE
+  t.teardown(() => {
+    if (before === undefined) delete process.env.LANGUAGE
+    else process.env.LANGUAGE = before
+  })
+  process.env.LANGUAGE = 'zh_CN:zh'
+  await t.rejects(nmcli(['connection', 'up'], { timeoutMs: 10_000 }), { message: /^not-authorized/ })
+  t.match(await new Radio(never).current('wlan0'), { ssid: hexOf('SHOP'), bssid: 'aa:bb:cc:dd:ee:01', quality: 70 })
+})
+
 t.test('a nmcli that hangs, floods, dies or is not there', async (t) => {
   const dir = scripted(t, 'exec sleep 60')
   const script = (text: string) => writeFileSync(join(dir, 'nmcli'), `#!/bin/sh\n${text}\n`)

@@ -1,15 +1,8 @@
 /** The box must never lock itself out: every schedule of faults, restarts and power cuts, with the real machine and a simulated NetworkManager. */
 import fc from 'fast-check'
 import t from 'tap'
-import {
-  type Durable,
-  newUplink,
-  type UplinkEffect,
-  type UplinkEvent,
-  type UplinkPolicy,
-  type UplinkState,
-  uplinkMachine,
-} from './uplink.machine.ts'
+import { uplinkMachine } from './uplink.machine.ts'
+import { type Durable, newUplink, type UplinkEffect, type UplinkEvent, type UplinkPolicy, type UplinkState } from './uplink.state.ts'
 
 const MINUTE = 60_000
 const POLICY: UplinkPolicy = {

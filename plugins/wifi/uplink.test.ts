@@ -128,3 +128,60 @@ t.test('a password file that is not there, and then is', async (t) => {
   await harness.until(() => on(nmcli) === 'Shop Office', 'online')
   secretsStayed(t, everything())
 })
+
+t.test('a network given by command is refused once, by a weak signal that looks like a wrong password: it comes up again', async (t) => {
+  const { nmcli, harness, until } = await shop(t, { networks: [OFFICE], pollSeconds: 15, graceSeconds: 5 }, () => {}, hurried(30))
+  await until(() => harness.state('-')?.state === 'online', 'online')
+  await harness.command('-', 'connect', SPARE)
+  nmcli.change((scene) => {
+    scene.faults.noAutoconnect = true
+    scene.points = scene.points.filter(({ ssid }) => ssid === hex('Spare 4G'))
+    Object.assign(scene.points[0] ?? {}, { password: 'garbled by noise' })
+    scene.links = {}
+  })
+  const refused = () => harness.events.some(({ event, data }) => event === 'network-failed' && data.reason === 'wrong-password')
+  await until(refused, 'it was refused')
+  nmcli.change((scene) => void Object.assign(scene.points[0] ?? {}, { password: SPARE.password }))
+  await until(() => on(nmcli) === 'Spare 4G', 'with the password that NetworkManager has kept')
+})
+
+t.test('the stick is in another port and has another name: a network given by command moves with it', async (t) => {
+  const { nmcli, harness, until } = await shop(t, { networks: [] })
+  await until(() => harness.state('-')?.state === 'online', 'online')
+  await harness.command('-', 'connect', SPARE)
+  nmcli.change((scene) => {
+    scene.radios = [{ name: 'wlan1', hardware: true, on: true, managed: true }]
+    scene.links = {}
+  })
+  await until(() => on(nmcli, 'wlan1') === 'Spare 4G', 'on the new name')
+})
+
+t.test('NetworkManager refuses to keep what has just come up: made good as soon as it lets us', async (t) => {
+  const { nmcli, harness, until } = await shop(t, { networks: [] })
+  await until(() => harness.state('-')?.state === 'online', 'online')
+  nmcli.onCall = (args, done) => {
+    if (args.includes('up') && done.code === 0) nmcli.scene.faults.notAuthorized = true
+  }
+  await harness.command('-', 'connect', SPARE)
+  await until(() => harness.logs.some(({ message }) => message.includes('could not be brought in order')), 'it was refused')
+  t.equal(nmcli.scene.profiles[0]?.autoconnect, false)
+  nmcli.onCall = () => {}
+  nmcli.change(({ faults }) => void Object.assign(faults, { notAuthorized: false }))
+  await until(() => nmcli.scene.profiles[0]?.autoconnect === true, 'it may connect by itself after a power cut')
+})
+
+t.test('another radio comes up in the middle of a trial: the trial, and the way back, stay on theirs', async (t) => {
+  const { nmcli, harness, until } = await shop(t, { networks: [OFFICE], trialSeconds: 4 }, (scene) => {
+    scene.radios = ['wlan0', 'wlan1'].map((name) => ({ name, hardware: true, on: true, managed: true }))
+    for (const point of scene.points) if (point.ssid === hex('Shop Guest')) point.noDhcp = true
+  })
+  await until(() => harness.state('-')?.state === 'online', 'online')
+  const failed = harness.command('-', 'connect', { ssid: 'Shop Guest' })
+  failed.catch(() => {})
+  await until(() => nmcli.scene.links.wlan0?.state === 70, 'the trial is under way')
+  nmcli.change((scene) => {
+    scene.links.wlan1 = { uuid: '33333333-3333-4333-8333-333333333333', bssid: '02:50:f3:00:00:10', state: 100 }
+  })
+  await t.rejects(failed, { message: /back on "Shop Office"/ })
+  t.equal(on(nmcli), 'Shop Office')
+})

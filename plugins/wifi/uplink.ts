@@ -4,20 +4,14 @@ import type { Json } from '../../daemon/contract/json.ts'
 import type { PluginContext } from '../../daemon/contract/plugin.ts'
 import { isPassword, passwordOf, uplinkPolicy, type WifiConfig } from './config.ts'
 import { accessOf, type Networks } from './networks.ts'
+import type { Device } from './nmcli/devices.ts'
 import { NmcliFault } from './nmcli/fault.ts'
 import { Profiles, priorityOf } from './nmcli/profiles.ts'
 import { prove } from './nmcli/proof.ts'
 import type { Radio } from './nmcli/radio.ts'
 import { quoted, type SsidHex } from './ssid.ts'
-import {
-  type Durable,
-  newUplink,
-  type TryMode,
-  type UplinkEffect,
-  type UplinkEvent,
-  type UplinkState,
-  uplinkMachine,
-} from './uplink.machine.ts'
+import { uplinkMachine } from './uplink.machine.ts'
+import { type Durable, newUplink, type TryMode, type UplinkEffect, type UplinkEvent, type UplinkState } from './uplink.state.ts'
 
 /** How a trial ended. */
 export interface Settled {
@@ -189,8 +183,11 @@ export class Uplink {
     const { clock, signal, log } = this.#context
     const known = this.#networks.find(network)
     const proven = this.profiles.proven(network)
+    // Its password is NetworkManager's alone: there is nothing to make another profile of.
+    const keptThere = known?.from === 'command' && known.password === undefined && known.security !== 'open'
     // Back to what worked, as it was: not with what has just failed.
-    const asItWas = mode === 'return' && proven !== undefined
+    const asItWas = proven !== undefined && (mode === 'return' || keptThere)
+    if (asItWas) await this.profiles.moveTo(network, iface)
     const access = known && !asItWas ? accessOf(known, this.#password(network), await this.#radio.known(iface)) : undefined
     const uuid = access ? await this.profiles.prepare(access, iface) : proven
     if (uuid === undefined) return 'unknown-network'
@@ -200,6 +197,17 @@ export class Uplink {
     await this.profiles.up(uuid, iface, seconds, access)
     const missing = await prove(uuid, iface, mode === 'trial' ? this.#config.verify : 'address', untilMs, clock, signal)
     return missing ?? ''
+  }
+
+  /** What the box is on, with nothing on trial: its profile is noted, those that nobody wants any more go, and NetworkManager gets our order. */
+  async tidy(active: SsidHex, { connection, name }: Device): Promise<void> {
+    if (this.busy) return
+    const wanted = this.#networks.order
+    await this.#quietly('tidy', async () => {
+      if (connection !== undefined) await this.profiles.adopt(active, connection, name, priorityOf(Math.max(0, wanted.indexOf(active))))
+      for (const ssid of this.profiles.ours) if (ssid !== active && !wanted.includes(ssid)) await this.profiles.forget(ssid)
+      await this.profiles.arrange(wanted)
+    })
   }
 
   #password(network: SsidHex): string | undefined {

@@ -7,6 +7,7 @@ import { Commands } from './commands.ts'
 import { Condition } from './condition.ts'
 import { configured, readingPolicy, type WifiConfig } from './config.ts'
 import { isTooLong, Networks } from './networks.ts'
+import { OwnAccessPoints } from './nmcli/access-points.ts'
 import { CONNECTED, type Device, devices, hasOtherUplink, UNAVAILABLE, whyNoRadio } from './nmcli/devices.ts'
 import { NmcliFault } from './nmcli/fault.ts'
 import { type AccessPoint, Radio } from './nmcli/radio.ts'
@@ -21,6 +22,7 @@ export class Wifi implements RunningPlugin {
   readonly #condition: Condition
   readonly #networks: Networks
   readonly #radio: Radio
+  readonly #own: OwnAccessPoints
   readonly #uplink: Uplink
   readonly #site: SiteWatch
   readonly #commands: Commands
@@ -41,6 +43,7 @@ export class Wifi implements RunningPlugin {
     this.#condition = new Condition((state) => context.state('-', state), context.log)
     this.#networks = new Networks(context.store)
     this.#radio = new Radio(context.signal)
+    this.#own = new OwnAccessPoints(context.signal)
     this.#reading = newReading(readingPolicy(context.config))
     this.#uplink = new Uplink(context, this.#networks, this.#radio, {
       look: (ms) => this.#lookIn(ms),
@@ -125,11 +128,14 @@ export class Wifi implements RunningPlugin {
     const pollMs = this.#config.pollSeconds * 1_000
     try {
       const all = await devices(signal)
-      const radio = this.#choose(all)
+      const serving = await this.#own.among(all)
+      const radio = this.#choose(all.filter(({ name }) => !serving.has(name)))
       if (!radio || radio.state <= UNAVAILABLE) {
         this.#lost()
         this.#uplink.use(undefined)
-        const why = await whyNoRadio(radio, signal)
+        const { interface: named } = this.#config
+        const isGuests = !radio && (named === undefined ? serving.size > 0 : serving.has(named))
+        const why = isGuests ? 'access-point' : await whyNoRadio(radio, signal)
         return this.#condition.trouble(why, pollMs)
       }
       this.#iface = radio.name
@@ -149,7 +155,7 @@ export class Wifi implements RunningPlugin {
     const working = connected && radio.addresses.length > 0
     this.#point = connected ? await this.#radio.current(radio.name) : undefined
     const active = this.#activeOf(radio)
-    if (working && active !== undefined) await this.#inUse(active, radio)
+    if (working && active !== undefined) await this.#uplink.tidy(active, radio)
     const wants = working && !this.#wired && !this.#uplink.busy && preferred({ ...this.#uplink.state, active }).length > 0
     const reach = wants ? await this.#inReach(radio.name) : undefined
     await this.#uplink.send({
@@ -171,9 +177,15 @@ export class Wifi implements RunningPlugin {
     if (this.#config.interface !== undefined) return radios.find(({ name }) => name === this.#config.interface)
     // The one in use stays in use; then whichever is connected; then the first that is ready.
     const ready = radios.filter(({ state }) => state > UNAVAILABLE)
+    // A trial, and the way back from it, stay on their radio.
+    const held = this.#uplink.busy ? ready.find(({ name }) => name === this.#iface) : undefined
     const connected = ready.find(({ state }) => state === CONNECTED)
     return (
-      ready.find(({ name, state }) => name === this.#iface && (state === CONNECTED || !connected)) ?? connected ?? ready[0] ?? radios[0]
+      held ??
+      ready.find(({ name, state }) => name === this.#iface && (state === CONNECTED || !connected)) ??
+      connected ??
+      ready[0] ??
+      radios[0]
     )
   }
 
@@ -187,16 +199,6 @@ export class Wifi implements RunningPlugin {
   #activeOf({ connection }: Device): SsidHex | undefined {
     if (this.#point && this.#point.ssid !== '') return this.#point.ssid
     return connection === undefined ? undefined : this.#uplink.profiles.ssidOf(connection)
-  }
-
-  async #inUse(active: SsidHex, { connection }: Device): Promise<void> {
-    const { profiles, busy } = this.#uplink
-    if (busy) return
-    if (connection !== undefined) await profiles.adopt(active, connection)
-    // What nobody wants any more goes once something else works.
-    const wanted = this.#networks.order
-    for (const ssid of profiles.ours) if (ssid !== active && !wanted.includes(ssid)) await profiles.forget(ssid)
-    await profiles.arrange(wanted)
   }
 
   async #inReach(iface: string): Promise<Set<SsidHex>> {

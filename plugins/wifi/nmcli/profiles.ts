@@ -75,6 +75,14 @@ export class Profiles {
     return this.#entries[ssid]?.proven
   }
 
+  /** The radio has another name now: a profile of ours goes with it. */
+  async moveTo(ssid: SsidHex, iface: string): Promise<void> {
+    const entry = this.#entries[ssid]
+    if (!entry?.proven || !entry.ours || entry.iface === undefined || entry.iface === iface) return
+    await this.#modify(entry.proven, 'connection.interface-name', iface)
+    await this.#put(ssid, { ...entry, iface })
+  }
+
   /** Connects. Rejects with why it did not come up. */
   async up(uuid: string, iface: string, seconds: number, access?: Access): Promise<void> {
     const args = ['--wait', String(seconds), 'connection', 'up', 'uuid', uuid, 'ifname', iface]
@@ -110,10 +118,13 @@ export class Profiles {
     return Object.keys(this.#entries).find((ssid) => this.#entries[ssid]?.proven === uuid || this.#entries[ssid]?.candidate === uuid)
   }
 
-  /** Takes note of a profile that works and that somebody else has set up. */
-  async adopt(ssid: SsidHex, uuid: string): Promise<void> {
+  /**
+   * Takes note of a profile that works: one that somebody else has set up, or one of ours that came up, but could not be kept then.
+   */
+  async adopt(ssid: SsidHex, uuid: string, iface: string, priority: number): Promise<void> {
     const entry = this.#entries[ssid] ?? {}
-    if (entry.proven === uuid || entry.candidate === uuid) return
+    if (entry.proven === uuid) return
+    if (entry.candidate === uuid) return this.keep(ssid, uuid, iface, priority)
     await this.#put(ssid, { ...entry, proven: uuid, ours: false })
   }
 

@@ -98,6 +98,8 @@ export class Radio {
     }
     // Its settings are the process's: set again before each call, which starts its nmcli at once.
     wifi.init({ iface })
+    // It sets LC_ALL in this process's environment, over which LANGUAGE would win.
+    delete process.env.LANGUAGE
     subscribe('child_process', see)
     let answer: Promise<Result>
     try {

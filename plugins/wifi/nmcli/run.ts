@@ -36,7 +36,8 @@ function run(program: string, args: readonly string[], { timeoutMs, signal, fd }
     if (signal?.aborted) return reject(signal.reason)
     const child = spawn(program, [...args], {
       stdio: ['ignore', 'pipe', 'pipe', ...(fd === undefined ? [] : [fd])],
-      env: { ...process.env, LC_ALL: 'C.UTF-8', TERM: 'dumb' },
+      // LANGUAGE, which systemd hands on from the system's settings, would win over C.UTF-8 (seen with glibc 2.36): `yes` would be `是`.
+      env: { ...process.env, LC_ALL: 'C.UTF-8', LANGUAGE: '', TERM: 'dumb' },
     })
     const out: Buffer[] = []
     const said: Buffer[] = []

@@ -237,6 +237,7 @@ function connectionShow(nm: NetworkManagerSimulator, call: Call, uuid: string): 
     'connection.uuid': profile.uuid,
     'connection.id': profile.id,
     '802-11-wireless.ssid': displayed(profile.ssid),
+    '802-11-wireless.mode': profile.mode ?? 'infrastructure',
     '802-11-wireless-security.psk': call.secrets && !nm.scene.faults.notAuthorized ? profile.psk : profile.keyMgmt && '<hidden>',
   }
   const values = (call.fields ?? []).map((field) => all[field]).filter((value) => value !== undefined)
@@ -279,6 +280,9 @@ function set(profile: Omit<SimulatedProfile, 'used'>, pairs: readonly string[]):
       case 'connection.uuid':
         profile.uuid = value
         break
+      case 'connection.interface-name':
+        profile.iface = value
+        break
       case 'connection.autoconnect':
         profile.autoconnect = value === 'yes'
         break
@@ -311,6 +315,11 @@ async function connectionUp(
   const iface = more[more.indexOf('ifname') + 1] ?? profile.iface
   if (nm.stateOf(iface) <= 20)
     return no(4, `Connection activation failed: No suitable device found for this connection (device ${iface} not available).`)
+  if (profile.iface !== iface)
+    return no(
+      4,
+      `Connection activation failed: Connection '${profile.id}' is not available on device ${iface} because profile is not compatible with device (mismatching interface name)`,
+    )
   const secret = secretFile === undefined ? undefined : passwd(secretFile)
   const waitMs = call.waitMs ?? 90_000
   let timer: NodeJS.Timeout | undefined

@@ -60,6 +60,8 @@ export interface SimulatedProfile {
   id: string
   ssid: string
   iface: string
+  /** `ap`: a hotspot of NetworkManager's own. */
+  mode?: 'ap'
   autoconnect: boolean
   priority: number
   hidden: boolean
