@@ -9,6 +9,7 @@ import { Radio } from './adapter/radio.ts'
 import { Broadcast } from './broadcast.ts'
 import { type BeaconConfig, broadcastSpec, type Registered, registered } from './config.ts'
 import { Hearing } from './hearing.ts'
+import { Inside } from './inside.ts'
 import { Outbox } from './outbox.ts'
 import { Crowd, HOUR_MS } from './presence/crowd.ts'
 import { type HealthEffect, intervalOf } from './presence/health.machine.ts'
@@ -20,7 +21,8 @@ import { calibrate, nearby } from './survey.ts'
 const TICK_MS = 500
 /** A CR2032 under this is in its last weeks. */
 const WEAK_MV = 2_400
-const INSIDE = 'inside'
+/** A power cut must not cost a visit more than this of its end. */
+const SEEN_MS = 300_000
 const QUIET = 'broadcast-off'
 
 export class Beacon implements RunningPlugin {
@@ -35,7 +37,8 @@ export class Beacon implements RunningPlugin {
   #state: DeviceState = { state: 'offline', detail: 'starting' }
   #adapter: DeviceState = { state: 'offline', detail: 'starting' }
   #cancelTick = (): void => {}
-  #saving: Promise<void> = Promise.resolve()
+  readonly #inside: Inside
+  #savedAt = 0
   /** The command `broadcast` has turned it off. */
   #quiet = false
 
@@ -46,6 +49,7 @@ export class Beacon implements RunningPlugin {
     this.#context = context
     this.#config = config
     this.#outbox = new Outbox(context)
+    this.#inside = new Inside(context.store, log)
     this.#hearing = new Hearing(config, known, clock.mono(), {
       presence: (effect) => this.#presence(effect),
       health: (effect) => this.#health(effect),
@@ -62,12 +66,8 @@ export class Beacon implements RunningPlugin {
 
   async start(): Promise<void> {
     const { store, clock } = this.#context
-    const inside = await store.get(INSIDE)
-    if (Array.isArray(inside))
-      this.#hearing.restore(
-        inside.map((key) => Buffer.from(String(key), 'hex').toString('latin1')),
-        clock.mono(),
-      )
+    this.#hearing.restore(await this.#inside.load(), clock.mono())
+    this.#savedAt = clock.mono()
     this.#quiet = (await store.get(QUIET)) === true
     this.#want()
     // Until the scan runs, silence is nobody's departure.
@@ -104,6 +104,8 @@ export class Beacon implements RunningPlugin {
     this.#hearing.configure(config, known, this.#context.clock.mono())
     this.#save()
     if (config.adapter !== before.adapter) {
+      // The one it leaves must not go on being the store.
+      await this.#broadcast.stop()
       this.#radio.stop()
       this.#hearing.deaf(this.#context.clock.mono())
       this.#radio = this.#newRadio()
@@ -118,7 +120,8 @@ export class Beacon implements RunningPlugin {
     this.#cancelTick()
     await this.#broadcast.stop()
     this.#radio.stop()
-    await this.#saving
+    if (this.#hearing.inside().length > 0) this.#save()
+    await this.#inside.saved()
     await this.#outbox.drained()
   }
 
@@ -134,6 +137,8 @@ export class Beacon implements RunningPlugin {
       },
       deaf: (since) => this.#hearing.deaf(since),
       hearing: () => this.#hearing.hearing(clock.mono()),
+      quiet: () => this.#hearing.quiet(),
+      expected: () => this.#hearing.expects,
       ready: () => this.#broadcast.decide({ kind: 'ready' }),
       gone: () => this.#broadcast.decide({ kind: 'gone' }),
       disturbed: () => this.#broadcast.decide({ kind: 'disturbed' }),
@@ -146,6 +151,7 @@ export class Beacon implements RunningPlugin {
     this.#cancelTick = clock.timer(TICK_MS, () => {
       const now = clock.mono()
       this.#hearing.tick(now)
+      if (now - this.#savedAt >= SEEN_MS && this.#hearing.inside().length > 0) this.#save()
       if (now - this.#crowd.since >= HOUR_MS) {
         this.#lastHour = this.#crowd.count()
         this.#crowd.renew(salt(), now)
@@ -190,7 +196,8 @@ export class Beacon implements RunningPlugin {
   #presence(effect: PresenceEffect): void {
     const known = this.#hearing.registered(effect.key)
     const { key, kind, lastSeen, ...place } = effect
-    const seen = this.#wallOf(lastSeen)
+    // Not heard since a restart: the run before knows.
+    const seen = (effect.rssi === undefined ? this.#inside.seenBefore(key) : undefined) ?? this.#wallOf(lastSeen)
     this.#outbox.send(kind, { ...this.#who(key, known), ...place, lastSeen: seen } as JsonObject)
     if (!known) return
     const stays = effect.kind === 'entered' ? effect.from !== undefined : effect.to !== undefined
@@ -233,12 +240,11 @@ export class Beacon implements RunningPlugin {
     return new Date(clock.wall() - (clock.mono() - (mono as MonoMs))).toISOString()
   }
 
-  /** Written one after the other; the last state wins. */
   #save(): void {
-    const keys = this.#hearing.inside().map((key) => Buffer.from(key, 'latin1').toString('hex'))
-    this.#saving = this.#saving
-      .then(() => this.#context.store.put(INSIDE, keys))
-      .catch((error: unknown) => this.#context.log.warn({ cause: String(error) }, 'who is here could not be stored'))
+    this.#savedAt = this.#context.clock.mono()
+    this.#inside.save(
+      this.#hearing.here().map(({ key, lastSeen }) => (lastSeen === undefined ? { key } : { key, seen: this.#wallOf(lastSeen) })),
+    )
   }
 
   #survey() {

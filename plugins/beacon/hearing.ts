@@ -95,6 +95,18 @@ export class Hearing {
     this.#decideHealth({ kind: 'hearing', now })
   }
 
+  /** The air is empty, and nobody's silence is excused. */
+  quiet(): void {
+    this.#decidePresence({ kind: 'quiet' })
+    this.#decideHealth({ kind: 'quiet' })
+  }
+
+  /** Whether a fixed beacon, which always sends, is not known to be silent. */
+  get expects(): boolean {
+    for (const { silentMs, silent } of this.#health.patients.values()) if (silentMs !== undefined && !silent) return true
+    return false
+  }
+
   /** Takes a changed config in place: who is here stays here. */
   configure(config: BeaconConfig, known: ReadonlyMap<string, Registered>, now: number): void {
     const before = this.#known
@@ -127,6 +139,14 @@ export class Hearing {
   /** Keys of the registered ones that are here. */
   inside(): string[] {
     return [...this.#presence.tracked.values()].filter((one) => one.inside && this.#known.has(one.key)).map((one) => one.key)
+  }
+
+  /** The same, with the monotonic ms of the last sighting, if there was one since the start. */
+  here(): { key: string; lastSeen?: number }[] {
+    return this.inside().map((key) => {
+      const tracked = this.#presence.tracked.get(key)
+      return tracked && tracked.signal.count > 0 ? { key, lastSeen: tracked.lastSeen } : { key }
+    })
   }
 
   registered(key: string): Registered | undefined {

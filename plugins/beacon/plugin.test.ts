@@ -1,6 +1,7 @@
 /** The real plugin against the simulated controller over real TCP: a shop's stories. */
 import t from 'tap'
 import type { JsonObject } from '../../daemon/contract/json.ts'
+import { proximityKey } from './frames/frames.ts'
 import { ibeaconPayload } from './frames/payload.ts'
 import { OPCODE } from './hci/packets.ts'
 import type { SimulatedController } from './simulator/controller.ts'
@@ -285,6 +286,30 @@ t.test('the gateway restarts: who was here is not announced again, who left mean
   await after.harness.until(() => after.events('absent').length === 1, 'the member to be missed')
   t.match(after.events('left'), [{ name: 'vip' }])
   t.same(after.events('entered'), [])
+})
+
+t.test('the power was off all night: a badge that is not back in the morning left when it was last seen', async (t) => {
+  const key = Buffer.from(proximityKey(UUID, 2, 1), 'latin1').toString('hex')
+  const store = new Map([['inside', [{ key, seen: '2026-01-05T21:58:00.000Z' }] as never]])
+  const one = await shop(t, { beacons: BEACONS, leaveSeconds: 5 }, { store })
+  await online(one)
+  t.teardown(sends(one.controller, 3, 7))
+  await one.harness.until(() => one.events('absent').length === 1, 'it to be missed')
+  t.match(one.events('absent'), [{ lastSeen: '2026-01-05T21:58:00.000Z' }])
+  await one.harness.until(() => one.events('present').length === 1, 'a member')
+  await one.harness.stop()
+  t.match(store.get('inside'), [{ seen: /^20/ }], 'and what a stop leaves behind says when')
+})
+
+t.test('HQ names another adapter: the one before is not the store any more', async (t) => {
+  const broadcast = { preset: 'wechat', major: 10, minor: 7 }
+  const [one, other] = [await shop(t, { broadcast }), await shop(t)]
+  await one.harness.until(() => one.controller.state.advertising, 'the broadcast')
+  const { adapter } = (await other.harness.command('-', 'status')) as { adapter: string }
+  await other.harness.stop()
+  await one.harness.configure({ adapter, broadcast })
+  await one.harness.until(() => other.controller.state.advertising, 'the broadcast on the other adapter')
+  t.notOk(one.controller.state.advertising)
 })
 
 t.test('the doctor asks: the adapter, the shelf beacons, and what mends them', async (t) => {

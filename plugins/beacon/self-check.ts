@@ -16,7 +16,7 @@ export interface BeaconFacts {
 const MENDS: Record<string, string> = {
   'no-adapter': 'hciconfig -a; lsusb   # is there a Bluetooth adapter, and is it the one that plugins.beacon.adapter names?',
   'permission-denied': 'sudo scripts/install --network   # gives the service CAP_NET_RAW and CAP_NET_ADMIN',
-  'adapter-silent': 'unplug the adapter and plug it in again; on a Pi: sudo systemctl restart hciuart',
+  'adapter-silent': 'unplug the adapter and plug it in again; on a Pi: sudo hciconfig hci0 down; sudo hciconfig hci0 up',
   unplugged: 'plug the adapter in again: it is used at once',
   'scan-refused': 'sudo systemctl stop bluetooth   # another program holds the adapter',
 }

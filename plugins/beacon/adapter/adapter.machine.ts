@@ -42,8 +42,8 @@ export type AdapterEvent =
   | { kind: 'failed'; detail: string; random: number }
   | { kind: 'lost'; detail: string; now: number; random: number }
   | { kind: 'heard'; now: number }
-  /** Every second. */
-  | { kind: 'tick'; now: number }
+  /** Every second. `expected`: something that is not known to have gone ought to be heard. */
+  | { kind: 'tick'; now: number; expected: boolean }
   /** A remedy was not answered. */
   | { kind: 'unanswered'; now: number; random: number }
   | { kind: 'stop' }
@@ -59,6 +59,8 @@ export type AdapterEffect =
   /** Nothing has been heard since `since`: silence is the adapter's, not the beacons'. */
   | { kind: 'deaf'; since: number }
   | { kind: 'hearing' }
+  /** Nothing is on the air, as at night: the adapter is well, and silence is a beacon's own, from its last sighting on. */
+  | { kind: 'quiet' }
   /** Only what is news. */
   | { kind: 'state'; state: DeviceState }
 
@@ -97,7 +99,7 @@ export const adapterMachine: Machine<AdapterState, AdapterEvent, AdapterEffect> 
       case 'heard':
         return heard(state, event.now)
       case 'tick':
-        return state.phase === 'scanning' ? watch(state, event.now) : NOTHING
+        return state.phase === 'scanning' ? watch(state, event.now, event.expected) : NOTHING
       case 'unanswered':
         if (state.phase !== 'scanning') return NOTHING
         // It does not even answer: a new start of the whole stack is all that is left.
@@ -136,7 +138,7 @@ function heard(state: AdapterState, now: number): readonly AdapterEffect[] {
   return [...said(state, ''), { kind: 'hearing' }]
 }
 
-function watch(state: AdapterState, now: number): readonly AdapterEffect[] {
+function watch(state: AdapterState, now: number, expected: boolean): readonly AdapterEffect[] {
   if (state.failures > 0 && now - state.openedAt >= STABLE_MS) state.failures = 0
   switch (state.remedies) {
     case 0:
@@ -153,7 +155,8 @@ function watch(state: AdapterState, now: number): readonly AdapterEffect[] {
       if (now - state.remedyAt < REMEDY_MS) return NOTHING
       state.remedies = 3
       state.remedyAt = now
-      return said(state, 'adapter-silent')
+      // It has answered to both remedies. An empty shop sounds the same as a deaf adapter, but an empty shop is the usual case.
+      return expected ? said(state, 'adapter-silent') : [{ kind: 'quiet' }]
     case 3:
       if (now - state.remedyAt < state.againMs) return NOTHING
       state.remedyAt = now

@@ -2,7 +2,7 @@
 import t from 'tap'
 import type { DeviceState, Logger } from '../../../daemon/contract/plugin.ts'
 import { ibeaconPayload } from '../frames/payload.ts'
-import { OPCODE } from '../hci/packets.ts'
+import { command, OPCODE, STATUS } from '../hci/packets.ts'
 import { SimulatedController } from '../simulator/controller.ts'
 import { ManualClock, UUID } from '../testing.ts'
 import { AdapterFault, type AdapterLink, type LinkEvents, type OpenLink } from './link.ts'
@@ -55,6 +55,10 @@ class Bench {
   readonly states: (DeviceState & { at: number })[] = []
   readonly logs: string[] = []
   readonly told: string[] = []
+  /** A fixed beacon hangs in the shop. */
+  expected = true
+  /** Something sends. */
+  sends = true
   heard = 0
   heardAt = 0
   readonly radio: Radio
@@ -72,6 +76,8 @@ class Bench {
       state: (state) => this.states.push({ ...state, at: this.clock.now }),
       deaf: () => this.told.push('deaf'),
       hearing: () => this.told.push('hearing'),
+      quiet: () => this.told.push('quiet'),
+      expected: () => this.expected,
       ready: () => this.told.push('ready'),
       gone: () => this.told.push('gone'),
       disturbed: () => this.told.push('disturbed'),
@@ -90,7 +96,7 @@ class Bench {
       this.clock.advance(250)
       // Noble is loaded, commands are answered.
       for (let turns = 0; turns < 3; turns++) await new Promise(setImmediate)
-      this.port.controller.hear({ address: 'c0:ff:ee:00:00:01', payload: PAYLOAD, rssi: -60 })
+      if (this.sends) this.port.controller.hear({ address: 'c0:ff:ee:00:00:01', payload: PAYLOAD, rssi: -60 })
     }
   }
 
@@ -277,4 +283,88 @@ t.test('a flapping plug costs one attempt each, not a storm of them', async (t) 
     'noble leaves no listener that ends the process',
   )
   t.ok(scanSwitches(bench.port.controller) > 0)
+})
+
+t.test('a shop at night with nothing on the air: no fault, and the silence of who has gone counts', async (t) => {
+  const bench = await new Bench().started(t)
+  bench.expected = false
+  bench.sends = false
+  await bench.pass(30_000)
+  t.equal(bench.told.at(-1), 'quiet', 'within 30 s it is clear that nobody is there')
+  await bench.pass(8 * 60_000)
+  t.same(
+    bench.states.map(({ state }) => state),
+    ['online'],
+  )
+  bench.sends = true
+  await bench.pass(2_000)
+  t.ok(bench.clock.now - bench.heardAt < 1_500, 'the first one in the morning is heard')
+  t.equal(bench.state, 'online')
+})
+
+t.test('a full shop that falls silent at once has an adapter at fault, whether or not a beacon hangs there', async (t) => {
+  const bench = await new Bench().started(t)
+  bench.expected = false
+  for (let phone = 0; phone < 12; phone++)
+    bench.port.controller.hear({
+      address: `7a:00:00:00:00:${phone.toString(16).padStart(2, '0')}`,
+      payload: Buffer.from('02011a', 'hex'),
+      rssi: -70,
+    })
+  bench.port.controller.faults.silent = true
+  await bench.pass(30_000)
+  t.match(bench.states.at(-1), { state: 'fault', detail: 'adapter-silent' })
+})
+
+t.test('another program turns the scan off and then resets the adapter: the broadcast, too, is set right again', async (t) => {
+  const bench = await new Bench().started(t)
+  const before = bench.told.filter((what) => what === 'ready').length
+  bench.port.controller.otherTurnsScanOff()
+  bench.port.controller.power()
+  bench.port.controller.send(command(OPCODE.reset))
+  bench.port.controller.complete(OPCODE.reset, STATUS.ok)
+  await bench.pass(3_000)
+  t.equal(bench.told.filter((what) => what === 'ready').length, before + 1)
+  t.ok(bench.clock.now - bench.heardAt < 1_500, 'and it hears')
+})
+
+t.test('the answer to another program’s command is not taken for the answer to ours', async (t) => {
+  const bench = await new Bench().started(t)
+  const { controller } = bench.port
+  controller.behave((opcode) => (opcode === OPCODE.leSetAdvertisingEnable ? 'silence' : undefined))
+  const ours = bench.radio.command(OPCODE.leSetAdvertisingEnable, Uint8Array.of(1))
+  await new Promise(setImmediate)
+  // Theirs went out first, and is refused; ours is done.
+  controller.send(command(OPCODE.leSetAdvertisingEnable, Uint8Array.of(1)))
+  controller.complete(OPCODE.leSetAdvertisingEnable, STATUS.commandDisallowed)
+  controller.complete(OPCODE.leSetAdvertisingEnable, STATUS.ok)
+  t.equal(await ours, STATUS.ok)
+})
+
+t.test('"pending" is no answer, and a reset ends what was under way', async (t) => {
+  const bench = await new Bench().started(t)
+  const { controller } = bench.port
+  controller.behave((opcode) => (opcode === OPCODE.leSetAdvertisingEnable ? 'silence' : undefined))
+  const status = (value: number) =>
+    Buffer.from([0x04, 0x0f, 4, value, 1, OPCODE.leSetAdvertisingEnable & 0xff, OPCODE.leSetAdvertisingEnable >> 8])
+  const first = bench.radio.command(OPCODE.leSetAdvertisingEnable, Uint8Array.of(1))
+  controller.send(status(0))
+  controller.send(status(STATUS.unknownCommand))
+  t.equal(await first, STATUS.unknownCommand, 'refused by a Command Status')
+  const second = bench.radio.command(OPCODE.leSetAdvertisingEnable, Uint8Array.of(1))
+  t.equal(await bench.radio.command(OPCODE.reset), STATUS.ok)
+  t.equal(await second, undefined)
+})
+
+t.test('a program with extended commands disturbs as one with the older ones does', async (t) => {
+  const bench = await new Bench().started(t)
+  bench.port.controller.send(command(0x2039, Uint8Array.of(0, 0)))
+  t.ok(bench.told.includes('disturbed'))
+})
+
+t.test('stopped, the adapter scans for nobody', async (t) => {
+  const bench = await new Bench().started(t)
+  bench.radio.stop()
+  await new Promise(setImmediate)
+  t.notOk(bench.port.controller.state.scanning)
 })

@@ -7,8 +7,26 @@ import type { OpenLink } from './link.ts'
 
 /** Spec'd controllers answer within a second; a USB reset takes longer. */
 const ANSWER_MS = 3_000
+/** The kernel waits no longer for an answer (HCI_CMD_TIMEOUT). */
+const KERNEL_MS = 2_000
 /** Bluetooth 4.0: the first with Low Energy (Assigned Numbers, "Core version"). */
 const FIRST_WITH_LE = 0x06
+
+const OURS: ReadonlySet<number> = new Set(Object.values(OPCODE))
+const SCAN: ReadonlySet<number> = new Set([
+  OPCODE.leSetScanParameters,
+  OPCODE.leSetScanEnable,
+  OPCODE.leSetExtendedScanParameters,
+  OPCODE.leSetExtendedScanEnable,
+])
+
+/** Legacy (7.8.5 to 7.8.9) and extended (7.8.52 to 7.8.60) commands: one controller, one air. */
+function isAdvertising(opcode: number): boolean {
+  return (
+    (opcode >= OPCODE.leSetAdvertisingParameters && opcode <= OPCODE.leSetAdvertisingEnable) ||
+    (opcode >= OPCODE.leSetAdvertisingSetRandomAddress && opcode <= OPCODE.leClearAdvertisingSets)
+  )
+}
 
 export interface SocketEvents {
   /** Any advertising report: the adapter hears. */
@@ -41,6 +59,8 @@ export class HciSocket extends EventEmitter {
   readonly #waiting = new Map<number, Waiting[]>()
   /** Scan switches on their way to the controller: what each asks for. */
   readonly #scanSwitches: boolean[] = []
+  /** Commands of others that are on their way to the controller, by opcode: the next answer to one is not ours. */
+  readonly #others = new Map<number, { count: number; at: number }>()
   #closed = false
 
   constructor(link: OpenLink, clock: Clock, on: SocketEvents) {
@@ -134,15 +154,20 @@ export class HciSocket extends EventEmitter {
   #watch(packet: Buffer): boolean {
     if (packet[0] === PACKET.event && packet[1] === EVENT.hardwareError) this.#on.disturbed('hardware-error')
     const foreign = commandOf(packet)
-    if (foreign) this.#disturbed(foreign.opcode)
+    if (foreign) {
+      // The kernel sends one command at a time, whoever's it is, and waits for its answer (net/bluetooth/hci_core.c, cmd_cnt).
+      const count = (this.#others.get(foreign.opcode)?.count ?? 0) + 1
+      if (OURS.has(foreign.opcode)) this.#others.set(foreign.opcode, { count, at: this.#clock.mono() })
+      this.#disturbed(foreign.opcode)
+    }
     const done = completion(packet)
     if (!done) return true
+    if (done.opcode === OPCODE.reset) this.#swept()
+    else if (this.#isOthers(done.opcode)) return true
     if (done.opcode === OPCODE.leSetScanEnable) {
       const on = this.#scanSwitches.shift()
       if (on !== undefined) this.#on.scanning(on, done.status)
     }
-    // What was under way is not answered any more.
-    if (done.opcode === OPCODE.reset) this.#scanSwitches.length = 0
     this.#waiting.get(done.opcode)?.shift()?.answer(done.status)
     const version = done.returns[0] ?? FIRST_WITH_LE
     if (done.opcode !== OPCODE.readLocalVersion || done.status !== STATUS.ok || version >= FIRST_WITH_LE) return true
@@ -151,10 +176,25 @@ export class HciSocket extends EventEmitter {
     return false
   }
 
+  #isOthers(opcode: number): boolean {
+    const theirs = this.#others.get(opcode)
+    if (!theirs) return false
+    if (theirs.count > 1) theirs.count -= 1
+    else this.#others.delete(opcode)
+    return this.#clock.mono() - theirs.at < KERNEL_MS
+  }
+
+  /** After a reset, whoever's, nothing that was under way is answered any more. */
+  #swept(): void {
+    this.#scanSwitches.length = 0
+    this.#others.clear()
+    for (const [opcode, queue] of this.#waiting) if (opcode !== OPCODE.reset) for (const one of queue.splice(0)) one.cancel()
+  }
+
   /** A raw socket also shows the commands that others on this machine send. */
   #disturbed(opcode: number): void {
     if (opcode === OPCODE.reset) this.#on.disturbed('reset')
-    else if (opcode === OPCODE.leSetScanEnable || opcode === OPCODE.leSetScanParameters) this.#on.disturbed('scan')
-    else if (opcode >= OPCODE.leSetAdvertisingParameters && opcode <= OPCODE.leSetAdvertisingEnable) this.#on.disturbed('advertising')
+    else if (SCAN.has(opcode)) this.#on.disturbed('scan')
+    else if (isAdvertising(opcode)) this.#on.disturbed('advertising')
   }
 }

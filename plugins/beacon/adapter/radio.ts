@@ -6,6 +6,7 @@ import { type AdapterEffect, type AdapterEvent, type AdapterState, adapterMachin
 import { type Answer, HciSocket } from './hci-socket.ts'
 import { AdapterFault, type AdapterLink, type OpenLink } from './link.ts'
 import { NobleSession } from './session.ts'
+import { Variety } from './variety.ts'
 
 const TICK_MS = 1_000
 /** Ticks between two emptyings of noble's maps. */
@@ -16,6 +17,8 @@ const START_MS = 4_000
 const SCAN_MS = 3_000
 /** After somebody else's command, before the scan is set right again. */
 const DISTURBED_MS = 1_000
+/** So many different radios do not all leave within seconds. */
+const BUSY = 4
 
 export interface RadioEvents {
   /** `now`: monotonic ms of the report. */
@@ -26,6 +29,10 @@ export interface RadioEvents {
   /** Nothing has been heard since then (monotonic ms), and it is the adapter's fault. */
   deaf(since: number): void
   hearing(): void
+  /** Nothing is on the air; the adapter is well. */
+  quiet(): void
+  /** Whether a beacon ought to be heard that always sends. */
+  expected(): boolean
   /** The scan runs, for the first time or again after a reset: advertising is off in the controller. */
   ready(): void
   gone(): void
@@ -63,6 +70,8 @@ export class Radio implements Transmitter {
   #cancelWait = (): void => {}
   #cancelMend: (() => void) | undefined
   #foreign = false
+  #mendBroadcast = false
+  readonly #variety = new Variety()
   readonly counters = { reports: 0, malformed: 0, resets: 0, rescans: 0, opened: 0 }
 
   constructor(link: AdapterLink, clock: Clock, log: Logger, silentMs: number, on: RadioEvents) {
@@ -82,6 +91,8 @@ export class Radio implements Transmitter {
     this.#cancelTick()
     this.#cancelWait()
     this.#cancelMend?.()
+    // A controller goes on scanning for nobody until it is told.
+    if (this.scanningNow) this.#session?.stopScan()
     this.#decide({ kind: 'stop' })
   }
 
@@ -109,7 +120,7 @@ export class Radio implements Transmitter {
   #tick(): void {
     this.#cancelTick = this.#clock.timer(TICK_MS, () => {
       if (this.#reportAt > this.#state.heardAt) this.#decide({ kind: 'heard', now: this.#reportAt })
-      this.#decide({ kind: 'tick', now: this.#clock.mono() })
+      this.#decide({ kind: 'tick', now: this.#clock.mono(), expected: this.#on.expected() || this.#variety.size >= BUSY })
       if (++this.#ticks % PRUNE_TICKS === 0) this.#session?.prune()
       this.#tick()
     })
@@ -145,6 +156,10 @@ export class Radio implements Transmitter {
       case 'hearing':
         this.#on.hearing()
         return
+      case 'quiet':
+        this.#log.debug({ adapter: this.#link.name }, 'nothing is on the air')
+        this.#on.quiet()
+        return
       case 'state':
         this.#say(effect.state)
     }
@@ -174,7 +189,10 @@ export class Radio implements Transmitter {
       this.#socket = socket
       const poweredOn = this.#wait('poweredOn', START_MS)
       const session = await NobleSession.open(socket, {
-        discover: (peripheral) => this.#on.discover(peripheral, this.#reportAt),
+        discover: (peripheral) => {
+          this.#variety.add(peripheral.address.charCodeAt(15) + 17 * peripheral.address.charCodeAt(16), this.#reportAt)
+          this.#on.discover(peripheral, this.#reportAt)
+        },
         state: (state) => this.#powered(attempt, state),
       })
       // Lost while noble started.
@@ -196,7 +214,10 @@ export class Radio implements Transmitter {
   #socketOn(link: OpenLink, attempt: number): HciSocket {
     return new HciSocket(link, this.#clock, {
       report: () => this.#heard(),
-      other: this.#on.other,
+      other: (packet, at) => {
+        this.#variety.add(packet[at] ?? 0, this.#reportAt)
+        this.#on.other(packet, at)
+      },
       malformed: () => {
         this.counters.malformed += 1
         this.#on.malformed()
@@ -270,11 +291,20 @@ export class Radio implements Transmitter {
         'another program works on this adapter; give the shop one of its own or stop bluetooth.service',
       )
     }
-    if (this.#state.phase !== 'scanning' || this.#cancelMend) return
-    this.#cancelMend = this.#clock.timer(DISTURBED_MS, () => {
-      this.#cancelMend = undefined
-      if (this.#state.phase === 'scanning') void this.#rescan().then(() => what !== 'scan' && this.#on.ready())
-    })
+    if (this.#state.phase !== 'scanning') return
+    // Programs turn the scan off before they reset: the worst of it counts.
+    if (what !== 'scan') this.#mendBroadcast = true
+    this.#cancelMend ??= this.#clock.timer(DISTURBED_MS, () => void this.#mend())
+  }
+
+  async #mend(): Promise<void> {
+    this.#cancelMend = undefined
+    const broadcastToo = this.#mendBroadcast
+    this.#mendBroadcast = false
+    if (this.#state.phase !== 'scanning') return
+    const attempt = this.#attempt
+    await this.#rescan()
+    if (broadcastToo && attempt === this.#attempt && this.#state.phase === 'scanning') this.#on.ready()
   }
 
   async #rescan(): Promise<void> {

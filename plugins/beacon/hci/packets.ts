@@ -22,6 +22,9 @@ export const OPCODE = {
   leSetAdvertisingEnable: 0x200a,
   leSetScanParameters: 0x200b,
   leSetScanEnable: 0x200c,
+  leSetAdvertisingSetRandomAddress: 0x2035,
+  leClearAdvertisingSets: 0x203d,
+  leSetExtendedScanParameters: 0x2041,
   leSetExtendedScanEnable: 0x2042,
 } as const
 
@@ -44,12 +47,13 @@ export interface Completion {
   returns: Buffer
 }
 
-/** A Command Complete or Command Status event; undefined for anything else, cut ones too. */
+/** A Command Complete, or a Command Status that refuses; undefined for anything else, cut ones too. */
 export function completion(packet: Buffer): Completion | undefined {
   if (packet[0] !== PACKET.event || packet.length < 7) return undefined
   if (packet[1] === EVENT.commandComplete)
     return { opcode: packet.readUInt16LE(4), status: packet[6] ?? STATUS.ok, returns: packet.subarray(7) }
-  if (packet[1] === EVENT.commandStatus)
+  // Status 0 there is no answer yet: "the command is pending" (7.7.15).
+  if (packet[1] === EVENT.commandStatus && packet[3] !== STATUS.ok)
     return { opcode: packet.readUInt16LE(5), status: packet[3] ?? STATUS.ok, returns: packet.subarray(packet.length) }
   return undefined
 }

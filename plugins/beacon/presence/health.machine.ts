@@ -45,6 +45,8 @@ export type HealthEvent =
   | { kind: 'tick'; now: number }
   | { kind: 'deaf'; since: number }
   | { kind: 'hearing'; now: number }
+  /** Nothing could be heard because nothing was there: the silence counts. */
+  | { kind: 'quiet' }
 
 export type HealthEffect = { kind: 'health'; key: string; status: HealthStatus }
 
@@ -83,6 +85,9 @@ export const healthMachine: Machine<HealthState, HealthEvent, HealthEffect> = {
         return state.deafSince === undefined ? look(state, event.now) : NOTHING
       case 'deaf':
         state.deafSince ??= event.since
+        return NOTHING
+      case 'quiet':
+        state.deafSince = undefined
         return NOTHING
       case 'hearing': {
         const since = state.deafSince

@@ -62,6 +62,8 @@ export type PresenceEvent =
   | { kind: 'tick'; now: number }
   | { kind: 'deaf'; since: number }
   | { kind: 'hearing'; now: number }
+  /** Nothing could be heard because nothing was there: the silence counts. */
+  | { kind: 'quiet' }
   /** It is no longer followed: it leaves, if it was here. */
   | { kind: 'drop'; key: string; now: number }
 
@@ -119,6 +121,9 @@ export const presenceMachine: Machine<PresenceState, PresenceEvent, PresenceEffe
         return state.deafSince === undefined ? silent(state, event.now) : NOTHING
       case 'deaf':
         state.deafSince ??= event.since
+        return NOTHING
+      case 'quiet':
+        state.deafSince = undefined
         return NOTHING
       case 'hearing':
         if (state.deafSince !== undefined) excuse(state, state.deafSince, event.now)

@@ -144,16 +144,18 @@ export class SimulatedController {
     this.#send(Buffer.from([PACKET.event, EVENT.hardwareError, 1, 0x42]))
   }
 
-  /** Another program on the host turns the scan off: a raw socket shows its command. */
+  /** Another program on the host turns the scan off: a raw socket shows its command, and the answer. */
   otherTurnsScanOff(): void {
     this.state.scanning = false
     this.#send(command(OPCODE.leSetScanEnable, Uint8Array.of(0, 0)))
+    this.complete(OPCODE.leSetScanEnable, STATUS.ok)
   }
 
   /** Another program on the host takes the advertising. */
   otherTurnsAdvertisingOff(): void {
     this.state.advertising = false
     this.#send(command(OPCODE.leSetAdvertisingEnable, Uint8Array.of(0)))
+    this.complete(OPCODE.leSetAdvertisingEnable, STATUS.ok)
   }
 
   /** As after power-on. */
