@@ -88,9 +88,10 @@ export interface PaymentFact {
   payment: string
   order?: string
   till?: string
+  /** Of the payment, whole: a refund repeats it. */
   amount: number
-  /** Of a refund, where it says so beside `amount`. */
-  refund?: number
+  /** All that has been given back so far, of a refund. A sum, so that an event told twice counts once. */
+  refundedTotal?: number
   currency: string
   channel?: string
   session?: string
@@ -208,7 +209,6 @@ const payment =
       order: text(data.order),
       till: text(data.till),
       amount,
-      refund: whole(data.refunded),
       currency: text(data.currency) ?? '',
       channel: text(data.channel),
       session: text(data.session),
@@ -217,6 +217,22 @@ const payment =
       firstPayment: data.firstPayment === true ? true : undefined,
     })
   }
+
+/** `amount` is the payment's; what went back is `refundedTotal` (plugins/payment/plugin.json, `refunded`). */
+const refunded: Reader = (data, event) => {
+  const told = payment('refunded')(data, event)
+  const refundedTotal = whole(data.refundedTotal)
+  return told?.kind === 'refunded' && refundedTotal !== undefined ? { ...told, refundedTotal } : undefined
+}
+
+/** A refund that was refused, or of which nobody can say, leaves the payment paid. */
+const ofPayment =
+  (kind: 'failed' | 'unknown'): Reader =>
+  (data, event) =>
+    data.refund === undefined ? payment(kind)(data, event) : undefined
+
+/** `late`: only an attempt's money went back, which had come after that attempt had failed. The payment may be paid by another. */
+const reversed: Reader = (data, event) => payment(data.late === true ? 'failed' : 'reversed')(data, event)
 
 const READERS: Record<string, Reader> = {
   'visit.arrived': (data) => {
@@ -281,10 +297,12 @@ const READERS: Record<string, Reader> = {
   },
   'payment.opened': payment('opened'),
   'payment.paid': payment('paid'),
-  'payment.failed': payment('failed'),
-  'payment.unknown': payment('unknown'),
-  'payment.reversed': payment('reversed'),
-  'payment.refunded': payment('refunded'),
+  'payment.failed': ofPayment('failed'),
+  'payment.unknown': ofPayment('unknown'),
+  'payment.reversed': reversed,
+  'payment.refunded': refunded,
+  // Nothing was charged, or nothing is any more: for the books that is one with a failed one.
+  'payment.cancelled': payment('failed'),
   'payment.redeemed': (data) => {
     const [redemption, what] = [text(data.redemption), text(data.kind)]
     if (redemption === undefined || what === undefined) return undefined

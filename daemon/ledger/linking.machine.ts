@@ -223,7 +223,7 @@ function onPayment(state: LinkingState, fact: PaymentFact, older: Payment | unde
     case 'unknown':
       return []
     case 'refunded':
-      payment.refunded += fact.refund ?? fact.amount
+      payment.refunded = Math.max(payment.refunded, fact.refundedTotal ?? 0)
       if (payment.refunded < payment.amount) break
       return revoke(state, payment, 'refunded')
     case 'reversed':

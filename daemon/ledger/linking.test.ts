@@ -150,9 +150,9 @@ t.test('a whole refund or a reversal revokes, a part refund does not; nothing is
   const it = await shop(t)
   const session = await join(it, 'ann')
   for (const id of ['p-1', 'p-2', 'p-3']) await it.pay(id, { payer: 'ann' })
-  await it.tell('payment', 'refunded', { payment: 'p-1', amount: 250, currency: 'CNY' })
+  await it.refund('p-1', 250)
   await it.tell('payment', 'reversed', { payment: 'p-2', amount: 1_250, currency: 'CNY' })
-  await it.tell('payment', 'refunded', { payment: 'p-3', amount: 1_250, currency: 'CNY' })
+  await it.refund('p-3', 1_250)
   await claim(it, 'p-3', 'c')
   await it.tell('portal', 'claimed', { claim: 'c', session, visitor: 'ann', network: 'guest' })
   const revoked = (await it.told('payment.linked')).filter((one) => one.revoked !== undefined)
@@ -175,6 +175,73 @@ t.test('a whole refund or a reversal revokes, a part refund does not; nothing is
   t.match((await it.ledger.stats({})).total.payments.byChannel, [{ count: 3, sum: 3_750, refunds: 3, refunded: 2_750, average: 1_250 }])
 })
 
+t.test('parts of a payment go back one after the other, each told twice by a box that crashed in between: the books add up', async (t) => {
+  const it = await shop(t)
+  await join(it, 'ann')
+  await it.pay('p-1', { payer: 'ann' })
+  for (const [back, total] of [
+    [250, 250],
+    [250, 250],
+    [600, 850],
+    [600, 850],
+  ] as const)
+    await it.refund('p-1', back, total)
+  await it.settle()
+  t.match((await it.ledger.payments({ limit: 1 })).rows, [
+    { state: 'part-refunded', amount: 1_250, refunded: 850, method: 'payer_identity' },
+  ])
+  t.match((await it.ledger.stats({})).total.payments.byChannel, [{ sum: 1_250, refunds: 2, refunded: 850 }])
+  await it.tell('payment', 'unknown', {
+    payment: 'p-1',
+    amount: 1_250,
+    currency: 'CNY',
+    refund: 'p-1R03',
+    refundAmount: 400,
+    reason: 'timeout',
+  })
+  await it.tell('payment', 'failed', {
+    payment: 'p-1',
+    amount: 1_250,
+    currency: 'CNY',
+    refund: 'p-1R03',
+    refundAmount: 400,
+    reason: 'no',
+    final: false,
+  })
+  t.match((await it.ledger.payments({ limit: 1 })).rows, [{ state: 'part-refunded', refunded: 850 }], 'a refused refund leaves it paid')
+  await it.refund('p-1', 400, 1_250)
+  t.match((await it.ledger.payments({ limit: 1 })).rows, [{ state: 'refunded', refunded: 1_250 }])
+  t.match((await it.told('payment.linked')).at(-1), { payment: 'p-1', revoked: 'refunded' })
+})
+
+t.test('late money of a first code goes back: the payment that a second code has paid stays paid, and linked', async (t) => {
+  const it = await shop(t)
+  await join(it, 'ann')
+  const told = { payment: 'p-1', order: 'o-1', till: 'till-1', amount: 1_250, currency: 'CNY' }
+  await it.tell('payment', 'opened', told)
+  await it.tell('payment', 'failed', { ...told, attempt: 'p-101', reason: 'timeout', final: false })
+  await it.pay('p-1', { payer: 'ann' })
+  await it.tell('payment', 'unknown', { ...told, attempt: 'p-101', reason: 'late', late: true })
+  await it.tell('payment', 'reversed', { ...told, attempt: 'p-101', reason: 'late', late: true })
+  t.match((await it.ledger.payments({ limit: 1 })).rows, [{ state: 'paid', refunded: undefined, method: 'payer_identity' }])
+  // The other way round: the late money comes and goes before the second code is shown.
+  const other = { ...told, payment: 'p-2' }
+  await it.tell('payment', 'failed', { ...other, attempt: 'p-201', reason: 'timeout', final: false })
+  await it.tell('payment', 'reversed', { ...other, attempt: 'p-201', reason: 'late', late: true })
+  await it.pay('p-2', { payer: 'ann' })
+  t.match((await it.ledger.payments({ limit: 1 })).rows, [{ payment: 'p-2', state: 'paid' }])
+  t.match((await it.ledger.stats({})).total.payments.byChannel, [{ count: 2, sum: 2_500, refunds: 0 }])
+})
+
+t.test('a payment in doubt that the till cancels is in doubt no more', async (t) => {
+  const it = await shop(t)
+  const told = { payment: 'p-1', order: 'o-1', till: 'till-1', amount: 5, currency: 'CNY' }
+  await it.tell('payment', 'opened', told)
+  await it.tell('payment', 'unknown', { ...told, reason: 'timeout' })
+  await it.tell('payment', 'cancelled', { ...told, reason: 'cancelled by the till' })
+  t.match((await it.ledger.payments({ limit: 1 })).rows, [{ payment: 'p-1', state: 'failed' }])
+})
+
 t.test('a refund weeks later still finds its link, in the tables', async (t) => {
   const it = await shop(t)
   await join(it, 'ann')
@@ -182,7 +249,7 @@ t.test('a refund weeks later still finds its link, in the tables', async (t) => 
   await it.pass(20 * DAY)
   await join(it, 'ben')
   await it.pay('p-2')
-  await it.tell('payment', 'refunded', { payment: 'p-1', amount: 1_250, currency: 'CNY' })
+  await it.refund('p-1', 1_250)
   t.match((await it.told('payment.linked')).at(-1), { payment: 'p-1', method: 'payer_identity', revoked: 'refunded' })
 })
 

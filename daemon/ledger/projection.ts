@@ -5,7 +5,7 @@ import { addDwell, newDwell } from './dwell.ts'
 import { type Arrived, compact, type Departed, type Fact, type Identified, type Linked, type PaymentFact, type Told } from './facts.ts'
 
 /** Of the meaning of the rows: another one makes them anew from the journal. */
-export const PROJECTION = '1'
+export const PROJECTION = '2'
 
 export const TABLES = {
   visits: { fields: ['arrived', 'visitor', 'role', 'day'], indexes: [['arrived'], ['visitor']] },
@@ -220,7 +220,7 @@ function pay(rows: Rows, fact: Fact, told: PaymentFact): void {
       if (final) giveBack(rows, fact, row, row.amount - (row.refunded ?? 0))
       break
     case 'refunded': {
-      const more = Math.min(told.refund ?? told.amount, row.amount - (row.refunded ?? 0))
+      const more = Math.min(told.refundedTotal ?? 0, row.amount) - (row.refunded ?? 0)
       if (more > 0) giveBack(rows, fact, row, more)
       row.state = (row.refunded ?? 0) >= row.amount ? 'refunded' : 'part-refunded'
       break

@@ -99,6 +99,12 @@ export class Counter {
     })
   }
 
+  /** As the payment plugin tells it: `amount` is the payment's, whole. */
+  refund(payment: string, back: number, total = back, amount = 1_250): Promise<number> {
+    const data = { payment, order: `o-${payment}`, till: 'till-1', amount, currency: 'CNY', channel: 'alipay' }
+    return this.tell('payment', 'refunded', { ...data, refund: `${payment}R${total}`, refundAmount: back, refundedTotal: total })
+  }
+
   /** Waits until all that is journaled has been decided and folded. */
   async settle(): Promise<void> {
     while (!this.ledger.idle) {

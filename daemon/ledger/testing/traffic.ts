@@ -236,6 +236,10 @@ export function traffic({ seed, days, visitsADay, paymentsADay, start }: Traffic
         if (by.consented) known.provable.add('claim_code')
       }
     }
-    if (known.refunded) tell(at + Math.floor(between(1, 60) * MINUTE), 'payment', chance(0.5) ? 'refunded' : 'reversed', base)
+    if (known.refunded) {
+      const back = at + Math.floor(between(1, 60) * MINUTE)
+      if (chance(0.5)) tell(back, 'payment', 'refunded', { ...base, refund: `${payment}R01`, refundAmount: amount, refundedTotal: amount })
+      else tell(back, 'payment', 'reversed', base)
+    }
   }
 }
