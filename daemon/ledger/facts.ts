@@ -339,6 +339,12 @@ const READERS: Record<string, Reader> = {
       claim: text(data.claim),
     })
   },
+  // A payment that came after its receipt: the till had printed "please pay".
+  'receipt.matched': (data) => {
+    const [receipt, paid] = [text(data.receipt), text(data.payment)]
+    if (receipt === undefined || paid === undefined) return undefined
+    return compact<Receipt>({ kind: 'receipt', receipt, till: text(data.till), payment: paid, total: undefined, claim: undefined })
+  },
 }
 
 /** Any plugin's: presence is nobody's own. */

@@ -76,6 +76,8 @@ export interface Payment {
 export interface Claim {
   claim: string
   at: number
+  /** On which it was printed; kept until its payment is known. */
+  receipt?: string
   payment?: string
   evidence: string[]
   used: boolean
@@ -319,13 +321,24 @@ function onReceipt(state: LinkingState, fact: Receipt, at: At): LinkingEffect[] 
   const payment = fact.payment === undefined ? paymentOf(state, fact, at.wall) : state.payments.get(fact.payment)
   if (payment) payment.receipt ??= fact.receipt
   const effects = payment ? [keepPayment(payment)] : []
-  if (fact.claim === undefined) return effects
-  const claim = state.claims.get(fact.claim) ?? { claim: fact.claim, at: at.wall, used: false, evidence: [] }
-  if (claim.payment !== undefined || !payment) return effects
-  claim.payment = payment.payment
+  const claim = claimOf(state, fact, at.wall)
+  if (!claim || claim.payment !== undefined) return effects
   claim.evidence = [at.event, ...claim.evidence]
   state.claims.set(claim.claim, claim)
+  if (!payment) {
+    claim.receipt = fact.receipt
+    return [...effects, keepClaim(claim)]
+  }
+  claim.payment = payment.payment
+  delete claim.receipt
   return [...effects, keepClaim(claim), ...(claim.opened ? honour(state, claim, claim.opened, at) : [])]
+}
+
+/** The claim on this receipt, whether it is told now or was when the receipt was printed and its payment not yet known. */
+function claimOf(state: LinkingState, { claim, receipt }: Receipt, wall: number): Claim | undefined {
+  if (claim !== undefined) return state.claims.get(claim) ?? { claim, at: wall, used: false, evidence: [] }
+  for (const one of state.claims.values()) if (one.receipt === receipt) return one
+  return undefined
 }
 
 /** A receipt that names no payment belongs to the only one of its till and total just now; of several, to none. */

@@ -108,6 +108,38 @@ t.test('a claim that is opened before the capture is journaled still counts; a r
   t.equal((await it.told('payment.linked')).length, 1, 'of two payments it is nobody’s')
 })
 
+t.test(
+  'the till prints before the money is there: the receipt plugin matches them afterwards, and the code on the paper counts',
+  async (t) => {
+    const it = await shop(t)
+    const session = await join(it, 'ann')
+    const printed = (receipt: string, token: string) =>
+      it.tell('receipt', 'captured', { receipt, till: 'till-1', lines: [], total: 1_250, parsed: true, claim: token })
+    const matched = (receipt: string, payment: string) => it.tell('receipt', 'matched', { receipt, till: 'till-1', payment, by: 'amount' })
+    await printed('r-1', 'early-1')
+    await printed('r-2', 'early-2')
+    await it.pay('p-1')
+    await matched('r-1', 'p-1')
+    await it.tell('portal', 'claimed', { claim: 'early-1', session, visitor: 'ann', network: 'guest' })
+    await it.tell('portal', 'claimed', { claim: 'early-2', session, visitor: 'ann', network: 'guest' })
+    await it.settle()
+    await it.restart()
+    await it.pay('p-2')
+    await matched('r-2', 'p-2')
+    t.strictSame(
+      (await it.told('payment.linked')).map((one) => [one.payment, one.method, one.visitor]),
+      [
+        ['p-1', 'claim_code', 'ann'],
+        ['p-2', 'claim_code', 'ann'],
+      ],
+    )
+    t.match((await it.ledger.payments({ limit: 2 })).rows, [
+      { payment: 'p-2', receipt: 'r-2' },
+      { payment: 'p-1', receipt: 'r-1' },
+    ])
+  },
+)
+
 t.test('the only one logged in nearby is a guess that names nobody; several are a number', async (t) => {
   const it = await shop(t)
   await join(it, 'ann')

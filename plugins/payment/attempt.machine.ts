@@ -95,6 +95,11 @@ function queried(step: Step, attempt: Attempt, answer: (Answer & { to: 'query' }
     case 'paid':
       return paid(step, attempt, answer)
     case 'waiting':
+      // The provider has the order, and what it said is lost: the same request again gives the same QR.
+      if (attempt.show === 'qr' && attempt.qr === undefined && !isOver(step, attempt)) {
+        if (live.held && live.sends < SENDS_MOST) return send(step, attempt)
+        return undo(step, attempt, 'the order QR did not come')
+      }
       return waiting(step, attempt)
     case 'failed':
       return fail(step, attempt, attempt.refusal ?? answer.reason)
@@ -112,7 +117,7 @@ function queried(step: Step, attempt: Attempt, answer: (Answer & { to: 'query' }
 function waiting(step: Step, attempt: Attempt, qr?: string) {
   const live = step.live(attempt)
   live.fruitless = 0
-  if (attempt.phase !== 'waiting') {
+  if (attempt.phase !== 'waiting' || (qr !== undefined && attempt.qr === undefined)) {
     attempt.phase = 'waiting'
     delete attempt.reason
     delete attempt.doubtTold

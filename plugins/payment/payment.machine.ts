@@ -106,9 +106,14 @@ function cancel(step: Step) {
     return
   }
   if (payment.end !== undefined || payment.cancelAsked) return
+  const last = currentOf(payment)
+  if (last && !isSettled(last) && !step.liveOf(last)) {
+    const message = `provider ${last.provider} of payment ${payment.id} is not configured any more, and nobody else can say whether it was paid: configure it again`
+    step.add({ do: 'refuse', code: 'payment-state', message })
+    return
+  }
   payment.cancelAsked = true
   step.save()
-  const last = currentOf(payment)
   if (!last || isSettled(last)) return end(step, 'cancelled by the till')
   const live = step.live(last)
   // The answer of a charge that is under way decides; a question's is not waited for.

@@ -36,7 +36,11 @@ export class HqProvider implements Provider {
       case 'paid':
         return paidOf(answer, order) ?? mismatch
       case 'waiting':
-        return { kind: 'waiting', ...(typeof answer.qr === 'string' ? { qr: answer.qr } : {}) }
+        if (order.show !== 'qr') return { kind: 'waiting' }
+        // An order QR without its content is nothing that a shopper could scan.
+        return typeof answer.qr === 'string' && answer.qr !== ''
+          ? { kind: 'waiting', qr: answer.qr }
+          : { kind: 'unknown', reason: 'malformed-answer' }
       case 'failed':
         return { kind: 'failed', reason: reasonOf(answer), sure: true }
       default:
@@ -97,7 +101,9 @@ export class HqProvider implements Provider {
   async #request(request: string, args: JsonObject, id?: string): Promise<Asked> {
     try {
       const answer = await this.#ask(request, args, { timeoutMs: this.#timeoutMs, ...(id === undefined ? {} : { id }) })
-      return isObject(answer) ? { answer } : { kind: 'unknown', reason: 'malformed-answer' }
+      if (!isObject(answer)) return { kind: 'unknown', reason: 'malformed-answer' }
+      // Whatever it says, it says it of another order.
+      return answer.number === undefined || answer.number === args.number ? { answer } : mismatch
     } catch (error) {
       const { code } = asFailure(error)
       if (code === 'hq-unreachable' || code === 'queue-full') return { unsent: code }
@@ -127,9 +133,11 @@ const orderOf = ({ number, show, channel, amount, currency, till, order, expires
   expiresAt,
 })
 
-/** HQ repeats number and amount: a paid of something else is no paid. */
+/** HQ repeats number and amount, and currency if it likes: a paid of something else is no paid. */
 function paidOf(answer: JsonObject, order: Order): Paid | undefined {
-  if (answer.number !== order.number || answer.amount !== order.amount || typeof answer.transaction !== 'string') return undefined
+  if (answer.number !== order.number || answer.amount !== order.amount || (answer.currency ?? order.currency) !== order.currency)
+    return undefined
+  if (typeof answer.transaction !== 'string' || answer.transaction === '') return undefined
   return {
     kind: 'paid',
     transaction: answer.transaction,

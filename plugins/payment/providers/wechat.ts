@@ -295,8 +295,9 @@ function refundState(body: Fields, order: RefundOrder): RefundAnswer {
     case 'SUCCESS':
       return { kind: 'refunded' }
     case 'CLOSED':
-    case 'ABNORMAL':
-      return { kind: 'refused', reason: String(body.status) }
+      return { kind: 'refused', reason: 'CLOSED' }
+    // ABNORMAL, too: the money has left the shop and the bank did not take it. The merchant sends it on by hand under this refund
+    // ("退款异常的处理"); another refund in its place would give it back twice.
     default:
       return { kind: 'unknown', reason: String(body.status ?? 'not told').slice(0, 60) }
   }

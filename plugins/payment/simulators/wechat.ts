@@ -34,6 +34,8 @@ export class WechatSimulator extends ProviderServer {
   readonly #reverseAfterMs: number
   /** The certificates' bytes are not those that were sealed. */
   tampered = false
+  /** What a refund that was taken has come to: PROCESSING, SUCCESS, ABNORMAL, CLOSED. */
+  refundStatus = 'SUCCESS'
   readonly #chargedAt = new Map<string, number>()
 
   constructor(keys: WechatKeys, reverseAfterMs = REVERSE_AFTER_MS) {
@@ -140,7 +142,13 @@ export class WechatSimulator extends ProviderServer {
     if (done === 'not-paid') return [404, { code: 'RESOURCE_NOT_EXISTS', message: '订单不存在' }]
     return [
       200,
-      { refund_id: `50${refund}`, out_refund_no: refund, out_trade_no: number, status: 'SUCCESS', amount: { refund: asked?.refund } },
+      {
+        refund_id: `50${refund}`,
+        out_refund_no: refund,
+        out_trade_no: number,
+        status: this.refundStatus,
+        amount: { refund: asked?.refund },
+      },
     ]
   }
 
