@@ -19,7 +19,9 @@ export interface BookFile {
 
 interface Charge {
   number: string
+  /** Minor units. */
   amount: number
+  currency: string
   transaction: string
   status: 'paid' | 'cancelled'
   refunds: Map<string, number>
@@ -28,6 +30,7 @@ interface Charge {
 interface Redeemed {
   /** Which redemption holds a code, and whether for good. */
   by: string
+  shop: string
   used: boolean
 }
 
@@ -57,14 +60,13 @@ export class Book {
       case 'refund':
         return this.#refund(asked)
       case 'reserve':
-        return this.#reserve(asked)
+        return this.#reserve(asked, gateway)
       case 'commit':
         return this.#commit(asked, gateway)
       case 'release':
         return this.#release(asked)
       case 'unredeem':
-        this.#held.delete(keyOf(asked))
-        return { reusable: true }
+        return this.#unredeem(asked)
       case 'member':
         return this.#member(asked)
       case 'sms':
@@ -80,8 +82,14 @@ export class Book {
     const number = text(asked, 'number')
     const known = this.#charges.get(number)
     if (!known && asked.show === 'code' && typeof asked.code !== 'string') return { status: 'failed', reason: 'no code' }
-    const amount = Number(asked.amount)
-    const charge: Charge = known ?? { number, amount, transaction: transactionOf(number), status: 'paid', refunds: new Map() }
+    const charge: Charge = known ?? {
+      number,
+      amount: whole(asked, 'amount'),
+      currency: text(asked, 'currency'),
+      transaction: transactionOf(number),
+      status: 'paid',
+      refunds: new Map(),
+    }
     this.#charges.set(number, charge)
     return this.#view(asked)
   }
@@ -89,8 +97,8 @@ export class Book {
   #view(asked: JsonObject): Json {
     const charge = this.#charges.get(text(asked, 'number'))
     if (!charge) return { status: 'not-found' }
-    const { number, amount, transaction, status } = charge
-    return { status, number, amount, transaction }
+    const { number, amount, currency, transaction, status } = charge
+    return { status, number, amount, currency, transaction }
   }
 
   #cancel(asked: JsonObject): Json {
@@ -103,30 +111,40 @@ export class Book {
   #refund(asked: JsonObject): Json {
     const charge = this.#charges.get(text(asked, 'number'))
     if (charge?.status !== 'paid') return { status: 'refused', reason: 'there is no such paid charge' }
-    charge.refunds.set(text(asked, 'refund'), Number(asked.refundAmount))
-    const back = [...charge.refunds.values()].reduce((sum, one) => sum + one, 0)
-    if (back <= charge.amount) return { status: 'refunded' }
-    charge.refunds.delete(text(asked, 'refund'))
-    return { status: 'refused', reason: `more than the ${charge.amount} that were paid` }
+    const [refund, amount] = [text(asked, 'refund'), whole(asked, 'refundAmount')]
+    const known = charge.refunds.get(refund)
+    if (known !== undefined) return known === amount ? { status: 'refunded' } : { status: 'refused', reason: `this refund was of ${known}` }
+    const back = [...charge.refunds.values()].reduce((sum, one) => sum + one, amount)
+    if (back > charge.amount) return { status: 'refused', reason: `more than the ${charge.amount} that were paid` }
+    charge.refunds.set(refund, amount)
+    return { status: 'refunded' }
   }
 
-  #reserve(asked: JsonObject): Json {
+  #reserve(asked: JsonObject, shop: string): Json {
     const redemption = text(asked, 'redemption')
     const worth = find(this.#file.codes?.[text(asked, 'kind')], text(asked, 'code'))
     if (!worth) throw new Failure('code-invalid', 'there is no such code')
     if (this.#released.has(redemption)) throw new Failure('code-invalid', 'this redemption was released')
     const held = this.#held.get(keyOf(asked))
     if (held && held.by !== redemption) throw new Failure('code-used', 'it is used, or on another sale')
-    this.#held.set(keyOf(asked), { by: redemption, used: held?.used ?? false })
+    this.#held.set(keyOf(asked), { by: redemption, shop, used: held?.used ?? false })
     return worth
   }
 
   #commit(asked: JsonObject, gateway: string): Json {
     const redemption = text(asked, 'redemption')
     const held = this.#held.get(keyOf(asked))
-    if (held && held.by !== redemption) return { conflict: { redemption: held.by, shop: gateway } }
-    this.#held.set(keyOf(asked), { by: redemption, used: true })
+    if (held && held.by !== redemption) return { conflict: { redemption: held.by, shop: held.shop } }
+    this.#held.set(keyOf(asked), { by: redemption, shop: gateway, used: true })
     return {}
+  }
+
+  /** The money went back: this desk lets the code be used again, unless somebody else has it by now. */
+  #unredeem(asked: JsonObject): Json {
+    const held = this.#held.get(keyOf(asked))
+    if (held && held.by !== text(asked, 'redemption')) return { reusable: false }
+    this.#held.delete(keyOf(asked))
+    return { reusable: true }
   }
 
   #release(asked: JsonObject): Json {
@@ -149,6 +167,13 @@ export class Book {
 function text(asked: JsonObject, name: string): string {
   const value = asked[name]
   if (typeof value !== 'string' || value === '') throw new Failure('args-invalid', `"${name}" must be text`)
+  return value
+}
+
+function whole(asked: JsonObject, name: string): number {
+  const value = asked[name]
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1)
+    throw new Failure('args-invalid', `"${name}" must be a whole number of minor units from 1 on`)
   return value
 }
 

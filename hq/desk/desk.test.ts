@@ -70,6 +70,32 @@ t.test('a no keeps its code; one that comes too late is not begun; a box that bo
   t.same(answers[1], { id: 'boot', error: { code: 'COUPON_EXPIRED', message: 'since yesterday' } })
 })
 
+t.test(
+  'HQ’s database is down for a moment: whoever asks again under the same id hears what becomes of it, not of the trouble',
+  async (t) => {
+    let begun = 0
+    const { answers, ask, end } = await deskWith(async () => {
+      begun += 1
+      if (begun === 1) throw new Error('connection to the database lost')
+      return 'committed'
+    })
+    t.teardown(end)
+    ask({ id: 'late', expiresAt: new Date(Date.now() - 5_000).toISOString() })
+    await until(() => answers.length === 1, 'too late')
+    ask({ id: 'late' })
+    await until(() => answers.length === 2, 'the trouble')
+    ask({ id: 'late' })
+    await until(() => answers.length === 3, 'the answer')
+    ask({ id: 'late' })
+    await until(() => answers.length === 4, 'the same again')
+    t.same(
+      answers.map(({ error, result }) => error?.code ?? result),
+      ['command-expired', 'internal', 'committed', 'committed'],
+    )
+    t.equal(begun, 2)
+  },
+)
+
 t.test('garbage is told of and stops nobody', async (t) => {
   const { answers, ask, warnings, end } = await deskWith(async () => 'yes')
   t.teardown(end)

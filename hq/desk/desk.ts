@@ -29,6 +29,7 @@ const RECONNECT_MS = 2_000
 const ID_MOST = 200
 const KEPT = 20_000
 const CLOCK_UNSET_MS = 86_400_000
+const UNDECIDED: ReadonlySet<string> = new Set(['internal', 'command-expired'])
 
 export class Desk {
   readonly #options: DeskOptions
@@ -97,6 +98,10 @@ export class Desk {
     if (known) return known
     const answer = this.#answer(gateway, request)
     this.#answers.set(key, answer)
+    // Nothing was decided: a shop that asks again under the same id, for days if need be, is not to hear of today's trouble for ever.
+    void answer.then(({ error }) => {
+      if (error && UNDECIDED.has(error.code) && this.#answers.get(key) === answer) this.#answers.delete(key)
+    })
     const [oldest] = this.#answers.keys()
     if (this.#answers.size > KEPT && oldest !== undefined) this.#answers.delete(oldest)
     return answer

@@ -69,13 +69,14 @@ export async function payShop(t: Test, extra: JsonObject = {}, options: Partial<
   const config = JSON.parse(JSON.stringify(merged)) as JsonObject
   const launch = (store: Map<string, Json>) =>
     PluginHarness.start({ start: start as unknown as HarnessOptions['start'], manifestUrl, config, clock: fastClock, ...options, store })
-  let shop = await launch(options.store ?? new Map())
-  const running = [shop]
+  const running: PluginHarness[] = []
   t.teardown(async () => {
     for (const one of running) await one.stop()
     await alipay.close()
     await wechat.close()
   })
+  let shop = await launch(options.store ?? new Map())
+  running.push(shop)
   const made2: PayShop = {
     alipay,
     wechat,

@@ -12,6 +12,8 @@ export interface AlipayKeys {
   appPublic: string
   alipayPrivate: string
   strangerPrivate: string
+  /** Certificate mode: serial numbers of the app's certificate and of Alipay's roots, as common/056zub has them computed. */
+  certificates?: { app: string; root: string }
 }
 
 type Fields = Record<string, string>
@@ -44,6 +46,9 @@ export class AlipaySimulator extends ProviderServer {
     if (!op) return answer({ code: '40002', msg: 'Invalid Arguments', sub_code: 'isv.invalid-method' })
     if (params.get('app_id') !== this.#appId) return answer({ code: '40002', msg: 'Invalid Arguments', sub_code: 'isv.invalid-app-id' })
     if (!this.#isSigned(params)) return answer({ code: '40002', msg: 'Invalid Arguments', sub_code: 'isv.invalid-signature' })
+    const { certificates } = this.#keys
+    if (certificates && (params.get('app_cert_sn') !== certificates.app || params.get('alipay_root_cert_sn') !== certificates.root))
+      return answer({ code: '40002', msg: 'Invalid Arguments', sub_code: 'isv.app-cert-sn-invalid' })
     const biz = JSON.parse(params.get('biz_content') ?? '{}') as Fields
     if (!biz.out_trade_no) return answer({ code: '40001', msg: 'Missing Required Arguments', sub_code: 'isv.missing-out-trade-no' })
     return {
