@@ -115,7 +115,7 @@ type Ask = ConstructorParameters<typeof HqProvider>[0]['ask']
 /** HQ's side: what it is asked, and what it answers. */
 function hqWith(answer: Json | Failure) {
   const asked: [string, JsonObject, string | undefined][] = []
-  const ask: Ask = async (request, args, { id }) => {
+  const ask: Ask = async (request, args, { id } = {}) => {
     asked.push([request, args as JsonObject, id])
     if (answer instanceof Failure) throw answer
     return answer

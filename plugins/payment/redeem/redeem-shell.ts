@@ -2,10 +2,11 @@
 import { asFailure, Failure } from '../../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../../daemon/contract/json.ts'
 import type { PluginContext } from '../../../daemon/contract/plugin.ts'
-import type { OpenPayment, PaymentDesk } from './api.ts'
+import type { OpenPayment, PaymentDesk, PaymentOutcome } from './api.ts'
 import type { RedeemConfig } from './config.ts'
 import { deviceOf, newsData, withoutCode } from './event-data.ts'
 import type { ListShelf } from './list-shelf.ts'
+import { PastShelf } from './past-shelf.ts'
 import { boot, nextDue, redeemMachine } from './redeem.machine.ts'
 import type { Question, RedeemEffect, RedeemEvent, RedeemState } from './redeem-state.ts'
 import type { CodeKind, Redemption } from './redemption.ts'
@@ -17,8 +18,13 @@ const LOOK_ROUND_MS = 60_000
 const TICK_LEAST_MS = 5
 const ASK_MS = 10_000
 const ASK_LEAST_MS = 100
+const FIRST_PRUNE_MS = 15 * 60_000
+const PRUNE_MS = 86_400_000
+/** As plugin.json has it. */
+const KEEP_DAYS = 180
 
-export type RedeemContext = PluginContext<{ redeem: RedeemConfig }>
+/** `keepDays`: how long a payment can be refunded. */
+export type RedeemContext = PluginContext<{ redeem: RedeemConfig; keepDays?: number }>
 /** An event without its clock readings, which are taken when its turn comes. */
 type Turn = RedeemEvent extends infer Event ? (Event extends RedeemEvent ? Omit<Event, 'now' | 'wall'> : never) : never
 
@@ -27,9 +33,11 @@ export class RedeemShell {
   readonly #context: RedeemContext
   readonly #desk: PaymentDesk
   readonly #shelf: ListShelf
+  readonly #past: PastShelf
   #turn: Promise<unknown> = Promise.resolve()
   #stopping = false
   #cancelTick = (): void => {}
+  #cancelPrune = (): void => {}
   readonly #waiting = new Map<string, Set<() => void>>()
 
   /** Takes up what a crash or stop left. */
@@ -45,6 +53,7 @@ export class RedeemShell {
     )
     const shell = new RedeemShell(context, desk, shelf, state)
     await shell.#inTurn(() => effects)
+    shell.#pruneLater(FIRST_PRUNE_MS)
     return shell
   }
 
@@ -52,6 +61,7 @@ export class RedeemShell {
     this.#context = context
     this.#desk = desk
     this.#shelf = shelf
+    this.#past = new PastShelf(context.store)
     this.state = state
   }
 
@@ -62,6 +72,7 @@ export class RedeemShell {
   async stop(): Promise<void> {
     this.#stopping = true
     this.#cancelTick()
+    this.#cancelPrune()
     for (const id of [...this.#waiting.keys()]) this.#wake(id)
     await this.#turn.catch(() => {})
   }
@@ -74,6 +85,15 @@ export class RedeemShell {
   /** Resolves when what the event changed is durable. */
   take(make: () => Turn): Promise<void> {
     return this.#inTurn(() => redeemMachine.step(this.state, this.#timed(make())))
+  }
+
+  /** The payment is final, or its money went back. Resolves when that is durably noted. */
+  async settled(payment: string, outcome: PaymentOutcome): Promise<void> {
+    // A refund may come months after the sale.
+    const past = outcome === 'refunded' || outcome === 'reversed' ? await this.#past.of(payment) : []
+    if (past.length > 0) await this.take(() => ({ type: 'recalled', records: past }))
+    for (const record of past) await this.#past.drop(record)
+    await this.take(() => ({ type: 'settled', payment, outcome }))
   }
 
   /** What memory says now may be on its way to the disk still; the till hears of it when it is there. */
@@ -113,6 +133,10 @@ export class RedeemShell {
         return
       case 'forget':
         await this.#untilStored(() => this.#context.store.delete(RECORDS + effect.id))
+        return
+      case 'shelve':
+        await this.#untilStored(() => this.#past.put(effect.redemption, this.#context.clock.wall()))
+        await this.#untilStored(() => this.#context.store.delete(RECORDS + effect.redemption.id))
         return
       case 'ask':
         this.background(this.#ask(effect.id, effect.question, effect.args))
@@ -185,6 +209,14 @@ export class RedeemShell {
   background(work: Promise<void>): void {
     work.catch((error: unknown) => {
       if (!this.#stopping) this.#context.log.error({ code: asFailure(error).code }, `redemption: ${asFailure(error).message}`)
+    })
+  }
+
+  #pruneLater(ms: number): void {
+    const { clock, config } = this.#context
+    this.#cancelPrune = clock.timer(ms, () => {
+      this.background(this.#past.prune(clock.wall(), config.keepDays ?? KEEP_DAYS))
+      if (!this.#stopping) this.#pruneLater(PRUNE_MS)
     })
   }
 

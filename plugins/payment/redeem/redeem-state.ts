@@ -65,6 +65,8 @@ export type RedeemEvent =
   | ({ type: 'failed'; id: string; question: Question; code: ErrorCode; message: string; random: number } & At)
   | ({ type: 'looked-up'; id: string; word: ListWord; day: string } & At)
   | ({ type: 'opened'; payment: OpenPayment } & At)
+  /** What was shelved of a payment of which something is about to be told. */
+  | ({ type: 'recalled'; records: readonly Redemption[] } & At)
   | ({ type: 'settled'; payment: string; outcome: PaymentOutcome } & At)
   /** The till takes it back. */
   | ({ type: 'released'; id: string } & At)
@@ -78,6 +80,8 @@ export type RedeemEvent =
 export type RedeemEffect =
   | { do: 'keep'; redemption: Redemption }
   | { do: 'forget'; id: string }
+  /** Used on a payment that may still be refunded: kept on disk by that payment, then forgotten. */
+  | { do: 'shelve'; redemption: Redemption }
   | { do: 'ask'; id: string; question: Question; args: JsonObject }
   | { do: 'look-up'; id: string; kind: CodeKind; code: string }
   /** Journal the first of the redemption’s news. */

@@ -61,7 +61,7 @@ function forgotten(stored: Redemption[], days: number, listIssuedAt?: number): s
   const wall = (days * DAY) as WallMs
   const { state } = boot(settings, limits, stored, now, wall)
   const effects = redeemMachine.step(state, { type: 'tick', payments: [], listIssuedAt, now, wall })
-  return effects.flatMap((one) => (one.do === 'forget' ? [one.id] : []))
+  return effects.flatMap((one) => (one.do === 'forget' ? [one.id] : one.do === 'shelve' ? [one.redemption.id] : []))
 }
 
 const ended = (id: string, phase: Redemption['phase'], more: Partial<Redemption> = {}): Redemption => ({

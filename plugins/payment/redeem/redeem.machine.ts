@@ -75,6 +75,7 @@ function react(state: RedeemState, event: RedeemEvent): RedeemEffect[] {
   const { now, wall } = event
   if (event.type === 'scanned') return onScanned(state, event)
   if (event.type === 'opened') return onOpened(state, event.payment)
+  if (event.type === 'recalled') return onRecalled(state, event.records, now)
   if (event.type === 'settled') return onSettled(state, event.payment, event.outcome, now)
   if (event.type === 'tick') return onTick(state, event.payments, event.listIssuedAt, now, wall)
   const live = state.redemptions.get(event.id)
@@ -156,11 +157,27 @@ function isOver(record: Redemption, listIssuedAt: number | undefined, wall: numb
   return listIssuedAt === undefined || listIssuedAt > (record.confirmedAt ?? Infinity)
 }
 
+/** Its payment may be given back, and HQ is to hear of that. */
+const canComeBack = ({ phase, payment, refund, conflict }: Redemption): boolean =>
+  phase === 'committed' && payment !== undefined && refund === undefined && conflict === undefined
+
+/** As it was before it was forgotten; the code may have gone to somebody else since. */
+function onRecalled(state: RedeemState, records: readonly Redemption[], now: number): RedeemEffect[] {
+  return records.flatMap((record) => {
+    if (state.redemptions.has(record.id)) return []
+    const live: Live = { record: structuredClone(record), deadline: now, attempts: 0, sent: true }
+    state.redemptions.set(record.id, live)
+    const key = codeKey(record.kind, record.code)
+    if (!state.byCode.has(key)) state.byCode.set(key, record.id)
+    return [keep(live)]
+  })
+}
+
 function forget(state: RedeemState, record: Redemption): RedeemEffect[] {
   state.redemptions.delete(record.id)
   const key = codeKey(record.kind, record.code)
   if (state.byCode.get(key) === record.id) state.byCode.delete(key)
-  return [{ do: 'forget', id: record.id }]
+  return [canComeBack(record) ? { do: 'shelve', redemption: record } : { do: 'forget', id: record.id }]
 }
 
 /** What can be asked now. Runs after every event; a second run in a row does nothing. */

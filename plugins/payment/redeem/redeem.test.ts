@@ -1,5 +1,9 @@
 /** Redemption as a till lives it: the real shell, schemas and store; HQ and the payment side are played. */
 import t from 'tap'
+import { systemClock } from '../../../daemon/clock.ts'
+import type { Json } from '../../../daemon/contract/json.ts'
+import type { Clock, KeyValue, WallMs } from '../../../daemon/contract/plugin.ts'
+import { PastShelf } from './past-shelf.ts'
 import { Hq } from './testing/hq.ts'
 import { Till, type TillOptions } from './testing/till.ts'
 
@@ -107,6 +111,90 @@ t.test('the money goes back: HQ decides whether the coupon may be used again', a
     } else await t.rejects(till.command('redeem', { till: 'till-1', kind: 'coupon', code: 'CPN-TENOFF-0001' }), { code: 'code-used' })
   }
 })
+
+t.test('the money goes back two months later, when memory has forgotten the coupon: HQ hears of it all the same, once', async (t) => {
+  let wall = Date.now()
+  // Timers run 50 times faster: the shop looks round once a minute.
+  const clock: Clock = { ...systemClock, wall: () => wall as WallMs, timer: (ms, run) => systemClock.timer(ms / 50, run) }
+  const { till, hq } = await shop(t, { clock })
+  for (const payment of ['p-1', 'p-2']) {
+    await till.opens(payment)
+    if (payment === 'p-1') await till.scan('coupon', 'CPN-TENOFF-0001', 'till-1', new Date(wall).toISOString())
+    if (payment === 'p-1') await till.heard('redemption-reserved')
+    await till.settles(payment, 'paid')
+  }
+  await till.harness.until(() => hq.commits.length === 1, 'HQ knows')
+  await till.harness.until(() => JSON.stringify([...till.disk()]).includes('"phase":"committed"'), 'confirmed')
+  wall += 61 * 86_400_000
+  // Anything that happens makes the shop look round; a restart does so, too.
+  const disk = till.disk()
+  await till.stop()
+  const after = await Till.start({ ask: hq.ask, store: disk, clock })
+  t.teardown(() => after.stop())
+  await after.scan('coupon', 'CPN-OTHER-0002', 'till-1', new Date(wall).toISOString())
+  await after.harness.until(
+    () => [...after.disk().keys()].some((key) => key.startsWith('redeem/past/p-1/')),
+    'forgotten, and kept by its payment',
+  )
+  t.match(await after.command('redemptions', { payment: 'p-1' }), { total: 0 })
+  const disk2 = after.disk()
+  await after.stop()
+  const later = await Till.start({ ask: hq.ask, store: disk2, clock })
+  t.teardown(() => later.stop())
+  await later.settles('p-2', 'refunded')
+  t.notOk(
+    hq.heard.some((one) => one.request === 'unredeem'),
+    'a payment without a coupon',
+  )
+  await later.settles('p-1', 'refunded')
+  await later.settles('p-1', 'refunded')
+  await later.harness.until(() => hq.heard.some((one) => one.request === 'unredeem'), 'HQ hears of it')
+  t.match(hq.heard.find((one) => one.request === 'unredeem')?.args, { code: 'CPN-TENOFF-0001', payment: 'p-1', reason: 'refunded' })
+  t.match(await later.heard('released'), { reason: 'refunded', payment: 'p-1' })
+  t.notOk([...later.disk().keys()].some((key) => key.startsWith('redeem/past/p-1/')))
+  t.equal(new Set(hq.heard.filter((one) => one.request === 'unredeem').map((one) => one.id)).size, 1)
+})
+
+t.test('what is kept of a used code goes with its payment', async (t) => {
+  const store = new MapStore()
+  const past = new PastShelf(store)
+  const record = {
+    id: 'r-1',
+    till: 'till-1',
+    kind: 'coupon' as const,
+    code: 'CPN-1',
+    at: 0,
+    phase: 'committed' as const,
+    payment: 'p-1',
+    news: [],
+  }
+  const day = 86_400_000
+  await past.put(record, 100 * day)
+  await past.put({ ...record, id: 'r-2', payment: 'p-2' }, 150 * day)
+  await past.prune(270 * day, 180)
+  t.equal((await past.of('p-1')).length, 1, 'not yet')
+  await past.prune(300 * day, 180)
+  t.same(await past.of('p-1'), [])
+  t.equal((await past.of('p-2')).length, 1)
+  await past.drop({ ...record, id: 'r-2', payment: 'p-2' })
+  t.same(await past.of('p-2'), [])
+})
+
+class MapStore implements KeyValue {
+  readonly #map = new Map<string, Json>()
+  async get(key: string): Promise<Json | undefined> {
+    return this.#map.get(key)
+  }
+  async put(key: string, value: Json): Promise<void> {
+    this.#map.set(key, value)
+  }
+  async delete(key: string): Promise<void> {
+    this.#map.delete(key)
+  }
+  async list(prefix: string): Promise<{ key: string; value: Json }[]> {
+    return [...this.#map].filter(([key]) => key.startsWith(prefix)).map(([key, value]) => ({ key, value }))
+  }
+}
 
 t.test('HQ is away when the payment is paid, and the box restarts: HQ hears of it afterwards, once', async (t) => {
   const { till, hq } = await shop(t)

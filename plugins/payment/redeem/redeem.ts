@@ -68,7 +68,7 @@ class Redeemer implements Redemptions {
   }
 
   async settled(payment: string, outcome: PaymentOutcome): Promise<void> {
-    await this.#shell.take(() => ({ type: 'settled', payment, outcome }))
+    await this.#shell.settled(payment, outcome)
     await this.#members.settled(payment)
   }
 

@@ -265,6 +265,7 @@ export class World {
       if (shop.fuse-- <= 0) throw new Died()
       if (effect.do === 'keep') shop.disk.set(effect.redemption.id, structuredClone(effect.redemption))
       else if (effect.do === 'forget') shop.disk.delete(effect.id)
+      else if (effect.do === 'shelve') shop.disk.delete(effect.redemption.id)
       else if (effect.do === 'ask') this.#send(shop, effect)
       else if (effect.do === 'look-up') this.#lookUp(shop, effect.id, effect.code)
       else this.#tell(shop, effect.id)
