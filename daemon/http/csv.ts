@@ -5,8 +5,8 @@ export const BOM = '\ufeff'
 
 type Cell = string | number | boolean | undefined
 
-/** A spreadsheet would run what begins like this as a formula (OWASP, "CSV Injection"). */
-const FORMULA = /^[=+\-@\t\r]/
+/** A spreadsheet would run what begins like this as a formula (OWASP, "CSV Injection"); the full-width forms, too, where it folds them. */
+const FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/
 
 export const csvLine = (cells: readonly Cell[]): string => `${cells.map(cell).join(',')}\r\n`
 

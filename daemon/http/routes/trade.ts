@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { JsonSchema } from '../../contract/json.ts'
-import type { DayStats, PaymentQuery, PaymentRow, StatsAnswer, VisitQuery, VisitRow } from '../../ledger/api.ts'
+import type { DayStats, LedgerPage, PaymentQuery, PaymentRow, StatsAnswer, VisitQuery, VisitRow } from '../../ledger/api.ts'
 import { BOM, CSV_TYPE, csvLine, csvOf } from '../csv.ts'
 import type { RouteParts } from '../parts.ts'
 import { failures, listOf, objectOf, paymentRow, statsAnswer, visitRow } from './schemas.ts'
@@ -69,12 +69,7 @@ export function tradeRoutes(app: FastifyInstance, { options: { ledger } }: Route
     async (request, reply) => {
       const { format, ...query } = request.query
       if (!wantsCsv(request, format)) return ledger.visits(query)
-      const first = await ledger.visits({ ...query, limit: 1_000 })
-      return sendCsv(
-        reply,
-        'visits',
-        csvOf<VisitRow>(VISIT_COLUMNS, async (after) => (after === undefined ? first : ledger.visits({ ...query, limit: 1_000, after }))),
-      )
+      return sendPages<VisitRow>(reply, 'visits', VISIT_COLUMNS, (page) => ledger.visits({ ...query, ...page }))
     },
   )
 
@@ -102,14 +97,7 @@ export function tradeRoutes(app: FastifyInstance, { options: { ledger } }: Route
     async (request, reply) => {
       const { format, ...query } = request.query
       if (!wantsCsv(request, format)) return ledger.payments(query)
-      const first = await ledger.payments({ ...query, limit: 1_000 })
-      return sendCsv(
-        reply,
-        'payments',
-        csvOf<PaymentRow>(PAYMENT_COLUMNS, async (after) =>
-          after === undefined ? first : ledger.payments({ ...query, limit: 1_000, after }),
-        ),
-      )
+      return sendPages<PaymentRow>(reply, 'payments', PAYMENT_COLUMNS, (page) => ledger.payments({ ...query, ...page }))
     },
   )
 
@@ -137,6 +125,20 @@ export function tradeRoutes(app: FastifyInstance, { options: { ledger } }: Route
       return wantsCsv(request, format) ? sendCsv(reply, 'stats', [statsCsv(answer)]) : answer
     },
   )
+}
+
+const PAGE = 1_000
+
+/** All pages as one table. The first is asked for before anything is sent: a question that is wrong is answered as such. */
+async function sendPages<Row>(
+  reply: FastifyReply,
+  name: string,
+  columns: readonly (keyof Row & string)[],
+  ask: (page: { limit: number; after?: string }) => Promise<LedgerPage<Row>>,
+): Promise<FastifyReply> {
+  const first = await ask({ limit: PAGE })
+  const rest = csvOf<Row>(columns, async (after) => (after === undefined ? first : ask({ limit: PAGE, after })))
+  return sendCsv(reply, name, rest)
 }
 
 function sendCsv(reply: FastifyReply, name: string, lines: Iterable<string> | AsyncIterable<string>): FastifyReply {

@@ -91,9 +91,11 @@ export class RedeemShell {
   async settled(payment: string, outcome: PaymentOutcome): Promise<void> {
     // A refund may come months after the sale.
     const past = outcome === 'refunded' || outcome === 'reversed' ? await this.#past.of(payment) : []
-    if (past.length > 0) await this.take(() => ({ type: 'recalled', records: past }))
+    const recalled = past.length > 0 ? this.take(() => ({ type: 'recalled', records: past })) : undefined
+    // The very next turn: nothing may forget them again in between.
+    const noted = this.take(() => ({ type: 'settled', payment, outcome }))
+    await Promise.all([recalled, noted])
     for (const record of past) await this.#past.drop(record)
-    await this.take(() => ({ type: 'settled', payment, outcome }))
   }
 
   /** What memory says now may be on its way to the disk still; the till hears of it when it is there. */
