@@ -55,6 +55,8 @@ const fastClock: Clock = {
 
 export async function payShop(t: Test, extra: JsonObject = {}, options: Partial<HarnessOptions> = {}): Promise<PayShop> {
   const made = testKeys()
+  // The vendors' libraries open hundreds of files: on a busy machine a first charge would wait for them longer than any story does.
+  await Promise.all([import('./providers/alipay.ts'), import('./providers/wechat.ts')])
   const alipay = new AlipaySimulator(made.alipay, made.appId)
   const wechat = new WechatSimulator(made.wechat, 0)
   const [alipayPort, wechatPort] = await Promise.all([alipay.listen(), wechat.listen()])
