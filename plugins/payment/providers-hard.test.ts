@@ -1,14 +1,24 @@
 /** What shops meet once a year: lines that break twice, QR codes that were lost, refunds that a bank sends back, an HQ that mixes things up. */
 import { createServer, type Socket } from 'node:net'
 import t from 'tap'
-import { systemClock } from '../../daemon/clock.ts'
 import { Failure } from '../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
+import type { Clock, MonoMs, WallMs } from '../../daemon/contract/plugin.ts'
 import { openAlipay } from './providers/alipay.ts'
 import type { Order } from './providers/api.ts'
 import { HqProvider } from './providers/hq.ts'
 import { troubleOf } from './providers/trouble.ts'
 import { ALIPAY_CODE, everything, payShop, QUICK, testKeys } from './testing.ts'
+
+const clock: Clock = {
+  wall: () => Date.now() as WallMs,
+  mono: () => performance.now() as MonoMs,
+  timer: (ms, run) => {
+    const handle = setTimeout(run, ms)
+    return () => clearTimeout(handle)
+  },
+  sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+}
 
 const ORDER: Order = {
   number: '0123456789abcdef012301',
@@ -42,7 +52,7 @@ t.test('the line breaks while Alipay charges, and the next moment nobody is ther
   const { port } = server.address() as { port: number }
   const { alipay } = testKeys().config
   const config = { ...alipay, ...QUICK, keyType: 'PKCS8', gateway: `http://127.0.0.1:${port}/gateway.do` }
-  const provider = await openAlipay(config as unknown as Parameters<typeof openAlipay>[0], 'Shop', systemClock)
+  const provider = await openAlipay(config as unknown as Parameters<typeof openAlipay>[0], 'Shop', clock)
   t.match(await provider.charge({ ...ORDER, code: ALIPAY_CODE }), { kind: 'unknown' })
   t.equal(asked, 1)
   t.match(
