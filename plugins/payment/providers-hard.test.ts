@@ -10,6 +10,11 @@ import { HqProvider } from './providers/hq.ts'
 import { troubleOf } from './providers/trouble.ts'
 import { ALIPAY_CODE, everything, payShop, QUICK, testKeys } from './testing.ts'
 
+t.setTimeout(120_000)
+
+/** The clock of these shops runs 20 times faster; a slow machine must not see an order QR expire. */
+const LONG = 86_400
+
 const clock: Clock = {
   wall: () => Date.now() as WallMs,
   mono: () => performance.now() as MonoMs,
@@ -79,7 +84,7 @@ for (const channel of ['alipay', 'wechat'] as const)
     const { shop, open, is, ...sims } = await payShop(t)
     const sim = sims[channel]
     sim.faults.loseAnswer = { show: 1 }
-    await open('Q-1', 500, { show: 'qr', channel })
+    await open('Q-1', 500, { show: 'qr', channel, expiresInSeconds: LONG })
     const waiting = await is('Q-1', 'awaiting-shopper')
     t.type(waiting.qr, 'string', 'there is something to scan')
     t.ok(sim.ledger.scan(String(waiting.qr), sim.now()), 'the shopper scans it')
@@ -206,7 +211,7 @@ t.test('HQ shows the order QR: paid, refunded in part; another one is cancelled 
   }
   const hq = { queryMs: 1_000, giveUpMs: 600_000, settleMs: 6_000 }
   const { shop, open, is } = await payShop(t, { qr: 'hq', hq }, { ask: async (request, args) => answer(request, args as JsonObject) })
-  await open('HQ-1', 800, { show: 'qr' })
+  await open('HQ-1', 800, { show: 'qr', expiresInSeconds: LONG })
   const waiting = await is('HQ-1', 'awaiting-shopper')
   t.match(waiting.qr, /^https:\/\/pay\.example\/[0-9a-f]{20}01$/)
   const one = orders.get(String(waiting.attempt))
@@ -216,7 +221,7 @@ t.test('HQ shows the order QR: paid, refunded in part; another one is cancelled 
   await is('HQ-1', 'partly-refunded')
   t.equal(one?.back, 300)
   t.notMatch(everything(shop), /wx-7/, 'the payer is a pseudonym')
-  await open('HQ-2', 100, { show: 'qr' })
+  await open('HQ-2', 100, { show: 'qr', expiresInSeconds: LONG })
   await is('HQ-2', 'awaiting-shopper')
   await shop.command('-', 'cancel', { order: 'HQ-2' })
   await is('HQ-2', 'reversed')

@@ -116,7 +116,9 @@ t.test('certificates that were tampered with on the way are not believed; the ne
 
 t.test('WeChat Pay has changed its certificate overnight: one doubt, then paid, charged once', async (t) => {
   const old = String((testKeys().config.wechat.platformKeys as Record<string, string>)[testKeys().wechat.platformId])
-  const { shop, open, code, is, wechat } = await certificateShop(t, { config: { platformKeys: { ['0'.repeat(40)]: old } } })
+  const { shop, open, code, is, wechat } = await certificateShop(t, {
+    config: { platformKeys: { ['0'.repeat(40)]: old }, giveUpMs: 600_000 },
+  })
   await open('O-1', 4_200)
   await code(WECHAT_CODE)
   await is('O-1', 'paid')
