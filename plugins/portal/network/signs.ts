@@ -39,8 +39,14 @@ export class Signs {
     await rm(this.#pipe, { force: true })
     const made = await run('mkfifo', ['-m', '600', this.#pipe])
     if (made.code !== 0) throw new Failure('network-denied', `mkfifo ${this.#pipe}: ${complaint(made)}`)
-    await script(this.dhcpScript, this.#pipe, `dhcp "$1" "$2" "$3" "\${DNSMASQ_SUPPLIED_HOSTNAME:-$4}"`)
-    await script(this.hostapdScript, this.#pipe, `hostapd "$2" "$3"`)
+    await script(
+      this.dhcpScript,
+      this.#pipe,
+      // The name is the guest's own words (RFC 2132, 3.14: nobody has checked them): what follows a line break would be a sign of its own.
+      `name=\${DNSMASQ_SUPPLIED_HOSTNAME:-$4}\nname=\${name%%'\n'*}\n`,
+      `dhcp "$1" "$2" "$3" "$name"`,
+    )
+    await script(this.hostapdScript, this.#pipe, '', `hostapd "$2" "$3"`)
     const fd = openSync(this.#pipe, constants.O_RDWR | constants.O_NONBLOCK)
     const socket = new Socket({ fd, readable: true, writable: false })
     this.#socket = socket
@@ -65,12 +71,12 @@ export class Signs {
 }
 
 /** Opened for both directions, the pipe never makes the script wait, even when nobody reads. One short write is never mixed with another. */
-async function script(file: string, pipe: string, words: string): Promise<void> {
-  const format = words.replace(/"[^"]*"/g, '%s').replace(/\n/g, '')
+async function script(file: string, pipe: string, before: string, words: string): Promise<void> {
+  const format = words.replace(/"[^"]*"/g, '%s')
   const values = words.match(/"[^"]*"/g)?.join(' ') ?? ''
   await writeFile(
     file,
-    `#!/bin/sh\n# Written by shopwire: tells it who comes and goes.\n[ -p '${pipe}' ] || exit 0\nprintf '${format}\\n' ${values} 1<>'${pipe}'\n`,
+    `#!/bin/sh\n# Written by shopwire: tells it who comes and goes.\n[ -p '${pipe}' ] || exit 0\n${before}printf '${format}\\n' ${values} 1<>'${pipe}'\n`,
   )
   await chmod(file, 0o700)
 }

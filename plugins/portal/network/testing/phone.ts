@@ -69,12 +69,15 @@ export class Phone {
     await this.namespace.ip([`link set wlan0 ${on ? 'up' : 'down'}`])
   }
 
-  /** Joins and asks for an address; resolves once it has one. Keeps the lease until `leave`. */
-  async join(hostname = `phone-${this.port}`): Promise<string> {
+  /** Joins and asks for an address; resolves once it has one. Keeps the lease until `leave`. `extra` goes to udhcpc in place of the name. */
+  async join(hostname = `phone-${this.port}`, extra: readonly string[] = []): Promise<string> {
     await this.radio(true)
     this.#dhcp = this.namespace.spawn(
       'udhcpc',
-      ['-f', '-i', 'wlan0', '-t', '20', '-T', '1', '-A', '1', '-O', '114', '-x', `hostname:${hostname}`, '-s', join(this.#dir, 'dhcp.sh')],
+      [
+        ...['-f', '-i', 'wlan0', '-t', '20', '-T', '1', '-A', '1', '-O', '114', '-s', join(this.#dir, 'dhcp.sh')],
+        ...(extra.length > 0 ? extra : ['-x', `hostname:${hostname}`]),
+      ],
       { LEASE_DIR: this.#dir },
     )
     const end = performance.now() + 30_000
