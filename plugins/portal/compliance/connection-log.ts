@@ -1,9 +1,10 @@
 /**
  * Who was online when, and under which address: for the law alone. Its own key, its own retention, off by default, read by nobody but who
- * has the key. One file a day, one sealed record a line; a line's number is sealed with it, so none can be taken out or moved unseen.
+ * has the key. One file a day, one sealed record a line; a line's number is sealed with it, so none can be changed, moved, or taken out of the
+ * middle unseen. That the last lines of a day, or a whole day, were taken away is not seen.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
-import { appendFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Failure } from '../../../daemon/contract/errors.ts'
 import type { JsonObject } from '../../../daemon/contract/json.ts'
@@ -11,9 +12,12 @@ import type { ComplianceConfig } from '../config.ts'
 import { secretOf } from '../files.ts'
 
 const NAME = /^connections-(\d{4}-\d{2}-\d{2})\.log$/
+const EXPORT = /^export-.*\.ndjson(\.new)?$/
 const IV_BYTES = 12
 const TAG_BYTES = 16
 const DAY_MS = 86_400_000
+/** Stands where a record was that has been erased: the others keep their numbers. */
+const ERASED = JSON.stringify({ erased: true })
 
 export interface ConnectionRecord {
   at: string
@@ -26,6 +30,16 @@ export interface ConnectionRecord {
   seconds?: number
   bytesUp?: number
   bytesDown?: number
+}
+
+/** A line that is not what was written there. */
+export type Damage = { day: string; line: number }
+
+export interface Exported {
+  file: string
+  records: number
+  /** Left out of the file, since nobody can read them: changed, or written under another key. */
+  damaged: Damage[]
 }
 
 export class ConnectionLog {
@@ -49,52 +63,66 @@ export class ConnectionLog {
     this.#key = key
   }
 
-  /** Resolves once it is in the file. */
+  /** Resolves once a power cut cannot take it any more. */
   append(record: ConnectionRecord): Promise<void> {
     return this.#inOrder(async () => {
       const day = record.at.slice(0, 10)
-      const line = this.#lines.get(day) ?? (await this.#sealed(day)).length
-      if (line === 0) await mkdir(this.#dir, { recursive: true, mode: 0o700 })
-      await appendFile(this.#file(day), `${this.#seal(day, line, JSON.stringify(record))}\n`, { mode: 0o600 })
+      const line = this.#lines.get(day) ?? (await this.#begin(day))
+      // Unknown until it is written: after a failure the file is looked at anew.
+      this.#lines.delete(day)
+      await write(this.#file(day), 'a', `${this.#seal(day, line, JSON.stringify(record))}\n`)
       this.#lines.set(day, line + 1)
     })
   }
 
-  /** Writes the records of `from` to `to`, both included, in clear into a file of the log's folder. Rejects with `journal-corrupt` where a line is not what was written. */
-  export(from: string, to: string): Promise<{ file: string; records: number }> {
+  /**
+   * Writes the records of `from` to `to`, both included, in clear into a file of the log's folder, which is removed a day later. What cannot be
+   * read is named, and does not keep the rest from being read.
+   */
+  export(from: string, to: string): Promise<Exported> {
     return this.#inOrder(async () => {
       const lines: string[] = []
+      const damaged: Damage[] = []
       for (const day of await this.#days()) {
         if (day < from || day > to) continue
-        lines.push(...(await this.#records(day)))
+        for (const [at, sealed] of (await this.#sealed(day)).entries()) {
+          const text = this.#open(day, at, sealed)
+          if (text === undefined) damaged.push({ day, line: at + 1 })
+          else if (text !== ERASED) lines.push(text)
+        }
       }
       await mkdir(this.#dir, { recursive: true, mode: 0o700 })
       const file = join(this.#dir, `export-${from}-${to}.ndjson`)
-      await writeFile(`${file}.new`, lines.map((one) => `${one}\n`).join(''), { mode: 0o600 })
+      await write(`${file}.new`, 'w', lines.map((one) => `${one}\n`).join(''))
       await rename(`${file}.new`, file)
-      return { file, records: lines.length }
+      return { file, records: lines.length, damaged }
     })
   }
 
-  /** Takes a visitor's records out; resolves with how many. */
+  /** Takes a visitor's records out, and exports, which may hold them; resolves with how many. A line that cannot be read stays as it is. */
   erase(visitors: ReadonlySet<string>): Promise<number> {
     return this.#inOrder(async () => {
       let erased = 0
       for (const day of await this.#days()) {
-        const before = await this.#records(day)
-        const kept = before.filter((line) => !visitors.has((JSON.parse(line) as ConnectionRecord).visitor))
-        if (kept.length === before.length) continue
-        erased += before.length - kept.length
+        let here = 0
+        const lines = (await this.#sealed(day)).map((sealed, at) => {
+          const text = this.#open(day, at, sealed)
+          if (text === undefined || text === ERASED || !visitors.has((JSON.parse(text) as ConnectionRecord).visitor)) return sealed
+          here += 1
+          return this.#seal(day, at, ERASED)
+        })
+        if (here === 0) continue
+        erased += here
         const file = this.#file(day)
-        await writeFile(`${file}.new`, kept.map((line, at) => `${this.#seal(day, at, line)}\n`).join(''), { mode: 0o600 })
+        await write(`${file}.new`, 'w', lines.map((one) => `${one}\n`).join(''))
         await rename(`${file}.new`, file)
-        this.#lines.set(day, kept.length)
       }
+      await this.#removeExports(Number.POSITIVE_INFINITY)
       return erased
     })
   }
 
-  /** Removes files older than `days`, and exports of yesterday. */
+  /** Removes files older than `days`, and exports older than a day. */
   prune(days: number, wall: number): Promise<void> {
     return this.#inOrder(async () => {
       const oldest = new Date(wall - days * DAY_MS).toISOString().slice(0, 10)
@@ -103,7 +131,16 @@ export class ConnectionLog {
         await rm(this.#file(day), { force: true })
         this.#lines.delete(day)
       }
+      await this.#removeExports(wall - DAY_MS)
     })
+  }
+
+  /** Those written before `wall`. They hold addresses in the clear. */
+  async #removeExports(wall: number): Promise<void> {
+    for (const name of await readdir(this.#dir).catch(() => [])) {
+      const file = join(this.#dir, name)
+      if (EXPORT.test(name) && (await stat(file)).mtimeMs < wall) await rm(file, { force: true })
+    }
   }
 
   #inOrder<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -124,18 +161,27 @@ export class ConnectionLog {
     return names.flatMap((name) => NAME.exec(name)?.[1] ?? []).sort()
   }
 
+  /** Makes the day's file ready to be written on; resolves with how many lines it has. Half a line that a power cut left goes. */
+  async #begin(day: string): Promise<number> {
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 })
+    const lines = await this.#sealed(day)
+    const length = lines.reduce((sum, line) => sum + line.length + 1, 0)
+    const file = await open(this.#file(day), 'a', 0o600)
+    try {
+      await file.truncate(length)
+    } finally {
+      await file.close()
+    }
+    return lines.length
+  }
+
   async #sealed(day: string): Promise<string[]> {
-    const text = await readFile(this.#file(day), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    const text = await readFile(this.#file(day), 'latin1').catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return ''
       throw error
     })
-    const lines = text.split('\n')
-    // The last piece is empty, or half a line that a power cut left: it is overwritten by nothing and told as what it is.
-    return lines.slice(0, -1)
-  }
-
-  async #records(day: string): Promise<string[]> {
-    return (await this.#sealed(day)).map((line, at) => this.#open(day, at, line))
+    // The last piece is empty, or half a line that a power cut left.
+    return text.split('\n').slice(0, -1)
   }
 
   #seal(day: string, line: number, text: string): string {
@@ -144,15 +190,27 @@ export class ConnectionLog {
     return Buffer.concat([iv, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()]).toString('base64')
   }
 
-  #open(day: string, line: number, sealed: string): string {
+  /** Undefined for a line that was changed or moved, or written under another key. */
+  #open(day: string, line: number, sealed: string): string | undefined {
     const bytes = Buffer.from(sealed, 'base64')
+    if (bytes.length < IV_BYTES + TAG_BYTES) return undefined
     try {
       const decipher = createDecipheriv('aes-256-gcm', this.#key, bytes.subarray(0, IV_BYTES)).setAAD(Buffer.from(`${day} ${line}`))
       decipher.setAuthTag(bytes.subarray(-TAG_BYTES))
       return Buffer.concat([decipher.update(bytes.subarray(IV_BYTES, -TAG_BYTES)), decipher.final()]).toString('utf8')
     } catch {
-      throw new Failure('journal-corrupt', `${this.#file(day)}, line ${line + 1}: was changed, or written under another key`)
+      return undefined
     }
+  }
+}
+
+async function write(path: string, how: 'a' | 'w', text: string): Promise<void> {
+  const file = await open(path, how, 0o600)
+  try {
+    await file.writeFile(text)
+    await file.datasync()
+  } finally {
+    await file.close()
   }
 }
 
