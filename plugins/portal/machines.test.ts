@@ -108,6 +108,60 @@ t.test('sessions: more time, the same bytes; another person, bytes from nothing'
   t.match(state.sessions.get('a'), { id: '4', bytesUp: 5, bytesDown: 1 })
 })
 
+t.test('sessions: who taps every half minute is not promised time that the network does not give', async (t) => {
+  const state = newSessions({ capacity: 9, idleMs: 0 })
+  sessionMachine.step(state, { kind: 'login', login: login('a'), id: '1', at: '', now: 0 })
+  sessionMachine.step(state, { kind: 'granted', macs: ['a'] })
+  let until = 3_600_000
+  for (let now = 30_000; now < 30 * MINUTE; now += 30_000)
+    for (const effect of sessionMachine.step(state, { kind: 'login', login: login('a'), id: `${now}`, at: '', now })) {
+      if (effect.kind === 'grant') until = now + (effect.grant.seconds - 15) * 1000
+      t.ok((state.sessions.get('a')?.endsAt ?? 0) <= until, 'at no moment')
+    }
+  t.equal(state.sessions.get('a')?.endsAt, until)
+})
+
+t.test('sessions: more time that the network did not take is asked for again; a new one it did not take is taken back', async (t) => {
+  const state = newSessions({ capacity: 9, idleMs: 0 })
+  sessionMachine.step(state, { kind: 'login', login: login('a'), id: '1', at: '', now: 0 })
+  t.match(sessionMachine.step(state, { kind: 'grant-failed', macs: ['a'] }), [{ kind: 'forget' }, { kind: 'revoke', mac: 'a' }])
+  sessionMachine.step(state, { kind: 'login', login: login('a'), id: '2', at: '', now: 0 })
+  sessionMachine.step(state, { kind: 'granted', macs: ['a'] })
+  sessionMachine.step(state, { kind: 'login', login: login('a'), id: '3', at: '', now: 30 * MINUTE })
+  t.same(sessionMachine.step(state, { kind: 'grant-failed', macs: ['a'] }), [])
+  t.match(sessionMachine.step(state, { kind: 'tick', now: 31 * MINUTE }), [{ kind: 'grant', grant: { seconds: 59 * 60 + 15 } }])
+  t.same(sessionMachine.step(state, { kind: 'granted', macs: ['a'] }), [])
+  t.same(sessionMachine.step(state, { kind: 'tick', now: 32 * MINUTE }), [])
+})
+
+t.test('sessions: while nobody can count, nobody is idle', async (t) => {
+  const state = newSessions({ capacity: 9, idleMs: 10 * MINUTE })
+  const counted = (mac: string, bytes: number, now: number) =>
+    sessionMachine.step(state, { kind: 'usage', usage: [{ mac, bytesUp: bytes, bytesDown: bytes }], now })
+  for (const mac of ['a', 'b']) {
+    sessionMachine.step(state, { kind: 'login', login: login(mac), id: mac, at: '', now: 0 })
+    sessionMachine.step(state, { kind: 'granted', macs: [mac] })
+    counted(mac, 1, MINUTE)
+  }
+  t.same(sessionMachine.step(state, { kind: 'tick', now: 40 * MINUTE }), [], 'the counters have been out of reach for 39 minutes')
+  counted('a', 5_000, 41 * MINUTE)
+  t.same(sessionMachine.step(state, { kind: 'tick', now: 41 * MINUTE }), [{ kind: 'revoke', mac: 'b' }], 'who has moved nothing all the while')
+})
+
+t.test('sessions: another consent is another session, since it is told with the start', async (t) => {
+  const state = newSessions({ capacity: 9, idleMs: 0 })
+  const consent = { version: '1', hash: 'h', language: 'en', marketing: false }
+  const tap = (id: string, more: Partial<Login>) =>
+    sessionMachine.step(state, { kind: 'login', login: login('a', more), id, at: '', now: 1_000 }).map(({ kind }) => kind)
+  tap('1', { method: 'grant' })
+  sessionMachine.step(state, { kind: 'granted', macs: ['a'] })
+  t.same(tap('2', { consent }), ['ended', 'forget', 'keep', 'grant'], 'the first one, after a grant of the shop')
+  sessionMachine.step(state, { kind: 'granted', macs: ['a'] })
+  t.same(tap('3', { consent: { ...consent, language: 'zh' } }), [])
+  t.same(tap('4', { method: 'grant' }), [], 'more time of the shop takes none away')
+  t.same(tap('5', { consent: { ...consent, marketing: true } }), ['ended', 'forget', 'keep', 'grant'])
+})
+
 t.test('sessions: a revoke that did not come through is asked for again', async (t) => {
   const state = newSessions({ capacity: 9, idleMs: 0 })
   sessionMachine.step(state, { kind: 'login', login: login('a'), id: '1', at: '', now: 0 })
@@ -200,6 +254,20 @@ t.test('presence: a login tells who it was; the flood of made-up addresses is no
     ['s-b', 's-c'],
     'nothing more is said of who was erased',
   )
+})
+
+t.test('presence: who was erased in the shop is nobody until they have left, or agree anew', async (t) => {
+  const state = presence()
+  sight(state, 'joined', 0)
+  sight(state, 'joined', 0, 'b')
+  presenceMachine.step(state, { kind: 'erased', visitor: 's-a' })
+  presenceMachine.step(state, { kind: 'erased', visitor: 's-b' })
+  for (let now = 10_000; now < MINUTE; now += 10_000) t.same(sight(state, 'seen', now), [], 'the phone is still there')
+  t.same(tick(state, 10 * MINUTE), [], 'and goes')
+  t.match(sight(state, 'seen', 20 * MINUTE), [{ kind: 'present', visitor: 's-a' }], 'another day')
+  presenceMachine.step(state, { kind: 'erased', visitor: 's-a' })
+  const again = { kind: 'identified', mac: 'a', station: 's-a', visitor: 's-a', session: '9', role: 'guest', now: 21 * MINUTE, iso: 't' } as const
+  t.match(presenceMachine.step(state, again), [{ kind: 'present', visitor: 's-a', by: 'portal', session: '9' }, { kind: 'wake' }])
 })
 
 t.test('lockout: counted in a window, forgotten after it', async (t) => {

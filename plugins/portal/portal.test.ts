@@ -297,6 +297,7 @@ t.test('the network does not obey: no fake success, and the next tap works', asy
   one.network.fault = undefined
   t.equal((await one.tap(1)).status, 200)
   await one.harness.until(() => one.events('session-started').length === 1, 'one start')
+  t.match(one.events('session-started'), [{ returning: false }], 'the tap that failed was no visit')
   t.equal(one.harness.logs.filter((line) => line.level === 'warn').length, 1)
 })
 

@@ -67,6 +67,11 @@ export class Visitors {
     return { record, before }
   }
 
+  /** The visit of `next` did not come about: the visitor is as before. */
+  undo(visitor: string, record: VisitorRecord, before: VisitorRecord | undefined): void {
+    if (this.#recent.get(visitor) === record) this.#remember(visitor, before ?? null)
+  }
+
   async keep(visitor: string, record: VisitorRecord): Promise<void> {
     // Erased meanwhile: it stays so.
     if (this.#recent.get(visitor) === record) await this.#store.put(PREFIX + visitor, record as unknown as Json)

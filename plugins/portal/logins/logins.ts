@@ -211,7 +211,7 @@ export class Logins {
       },
       context.clock.wall(),
     )
-    const session = await sessions.open({
+    const opened = sessions.open({
       mac: station.mac,
       ...(station.ip === '' ? {} : { ip: station.ip }),
       visitor: proof.visitor,
@@ -224,6 +224,10 @@ export class Logins {
       ...(proof.code === undefined ? {} : { code: proof.code }),
       ...(limits.downKbps === undefined ? {} : { downKbps: limits.downKbps }),
       ...(limits.upKbps === undefined ? {} : { upKbps: limits.upKbps }),
+    })
+    const session = await opened.catch((error: unknown) => {
+      visitors.undo(proof.visitor, record, before)
+      throw error
     })
     presence.identified(session, proof.role)
     visitors.keep(proof.visitor, record).catch((error: unknown) => {

@@ -84,6 +84,7 @@ export interface NetworkController {
   authorise(grants: readonly Grant[]): Promise<void>
   /** Cuts live flows, too. Unknown ones are no error. */
   revoke(macs: readonly Mac[]): Promise<void>
+  /** Rejects when it cannot be counted now: nobody is taken for idle then. */
   usage(): Promise<Usage[]>
   /** Whose address this is; undefined where the network does not know it (then it is no guest). */
   stationAt(ip: string): Promise<Station | undefined>

@@ -151,7 +151,7 @@ class NftablesController implements NetworkController {
   }
 
   async usage(): Promise<Usage[]> {
-    await this.#read()
+    if (!(await this.#read())) throw new Failure('device-fault', 'the counters of the guest network cannot be read')
     return usageOf(this.#access)
   }
 
@@ -279,15 +279,17 @@ class NftablesController implements NetworkController {
     if (problem !== undefined) this.#log.warn({ reason: problem }, 'speed limits are not in effect; guests are online without')
   }
 
-  async #read(): Promise<void> {
+  /** Whether there was something to read. */
+  async #read(): Promise<boolean> {
     const counted = await readCounters()
-    if (!counted || this.#stopped) return
+    if (!counted || this.#stopped) return false
     const now = this.#clock.mono()
     const before = new Map(usageOf(this.#access).map((one) => [one.mac, one.bytesUp]))
     this.#decide({ kind: 'read', ...counted, now })
     for (const { mac, bytesUp } of counted.usage)
       if (bytesUp > (before.get(mac) ?? Number.POSITIVE_INFINITY)) this.#presence.seen('counter', mac)
     this.#presence.tick()
+    return true
   }
 
   /** Interface, uplink and bridge ports as they are now. */
@@ -365,7 +367,7 @@ class NftablesController implements NetworkController {
     )
   }
 
-  #every(what: string, ms: number, act: () => Promise<void>): void {
+  #every(what: string, ms: number, act: () => Promise<unknown>): void {
     this.#later(what, ms, async () => {
       await act().finally(() => this.#every(what, ms, act))
     })

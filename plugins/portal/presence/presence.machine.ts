@@ -25,6 +25,8 @@ interface Here {
   /** Wall clock of the same moment, RFC 3339, for `lastSeen`. */
   seenIso: string
   leftAt?: number
+  /** Was erased while here: until it has gone, nothing is said of it that it has not agreed to anew. */
+  erased?: true
 }
 
 export interface PresenceState {
@@ -121,8 +123,8 @@ function arrive(
 function identified(state: PresenceState, event: Extract<PresenceEvent, { kind: 'identified' }>): readonly PresenceEffect[] {
   const { mac, station, visitor, session, role, now, iso } = event
   const here = state.here.get(mac)
-  if (!here) {
-    if (state.here.size >= state.limits.most) state.ignored += 1
+  if (!here || here.erased) {
+    if (!here && state.here.size >= state.limits.most) state.ignored += 1
     else return arrive(state, mac, { station, visitor, session, role }, 'portal', now, iso)
     return []
   }
@@ -134,10 +136,10 @@ function identified(state: PresenceState, event: Extract<PresenceEvent, { kind: 
   return [{ kind: 'present', visitor, by: 'portal', role, session, ...(was === visitor ? {} : { was }) }, ...wake(state)]
 }
 
-/** Nothing more is said of who was erased, not even that they left. */
+/** Nothing more is said of who was erased: not that they left, and not, at their phone's next sign, that they came. */
 function erased(state: PresenceState, visitor: string): readonly PresenceEffect[] {
-  for (const [mac, here] of state.here) if (here.visitor === visitor || here.station === visitor) state.here.delete(mac)
-  return wake(state)
+  for (const here of state.here.values()) if (here.visitor === visitor || here.station === visitor) here.erased = true
+  return []
 }
 
 const goesAt = (here: Here, limits: PresenceLimits): number =>
@@ -148,7 +150,7 @@ function tick(state: PresenceState, now: number): readonly PresenceEffect[] {
   for (const [mac, here] of state.here) {
     if (goesAt(here, state.limits) > now) continue
     state.here.delete(mac)
-    effects.push({ kind: 'absent', visitor: here.visitor, lastSeen: here.seenIso })
+    if (!here.erased) effects.push({ kind: 'absent', visitor: here.visitor, lastSeen: here.seenIso })
   }
   return [...effects, ...wake(state)]
 }

@@ -4,7 +4,7 @@ import type { JsonObject } from '../../../daemon/contract/json.ts'
 import type { PluginContext } from '../../../daemon/contract/plugin.ts'
 
 const RETRY_MS = [1_000, 5_000, 15_000, 60_000]
-/** Events that may wait at once. Past it the oldest is given up, and that is said. */
+/** Events that may wait at once. What comes past it is given up, and the doctor says so. */
 const MOST = 10_000
 
 export class Outbox {
@@ -12,6 +12,7 @@ export class Outbox {
   readonly #tails = new Map<string, Promise<void>>()
   #waiting = 0
   #warned = false
+  #gaveUp = false
   lost = 0
 
   constructor(context: Pick<PluginContext, 'emit' | 'log' | 'clock' | 'signal'>) {
@@ -52,7 +53,10 @@ export class Outbox {
       } catch (error) {
         const { code, message } = asFailure(error)
         if (code === 'event-invalid' || signal.aborted) {
-          log.error({ code, event }, message)
+          this.lost += 1
+          // At the end thousands may be given up at once, for the same reason.
+          if (code === 'event-invalid' || !this.#gaveUp) log.error({ code, event }, message)
+          this.#gaveUp = signal.aborted
           return false
         }
         if (!this.#warned) log.warn({ code, event }, 'events cannot be stored now; they are kept and tried again')

@@ -13,6 +13,8 @@ export interface SessionLimits {
 export interface SessionState {
   limits: SessionLimits
   readonly sessions: Map<Mac, Session>
+  /** When bytes were last counted: who moved none since then cannot be told from who did. */
+  countedAt: number
   /** Something changed since the last `keep-usage` effect. */
   unsaved: boolean
   /** A start was told and that is not kept yet: it would be told again after a crash. */
@@ -57,7 +59,7 @@ const GRANT_SLACK_SECONDS = 15
 const WORTH_KEEPING_MS = 60_000
 
 export function newSessions(limits: SessionLimits): SessionState {
-  return { limits, sessions: new Map(), unsaved: false, told: false }
+  return { limits, sessions: new Map(), countedAt: Number.NEGATIVE_INFINITY, unsaved: false, told: false }
 }
 
 export const secondsLeft = (session: Session, now: number): number => Math.max(0, Math.ceil((session.endsAt - now) / 1000))
@@ -72,6 +74,7 @@ export const sessionMachine: Machine<SessionState, SessionEvent, SessionEffect> 
       case 'grant-failed':
         return event.macs.flatMap((mac) => grantFailed(state, mac))
       case 'usage':
+        state.countedAt = event.now
         for (const usage of event.usage) count(state, usage, event.now)
         return []
       case 'seen': {
@@ -105,11 +108,11 @@ function login(state: SessionState, event: Extract<SessionEvent, { kind: 'login'
   const { login, now } = event
   const before = state.sessions.get(login.mac)
   const effects: SessionEffect[] = []
-  if (before && before.phase !== 'closing' && before.visitor === login.visitor) {
-    const gained = extend(before, login, now)
+  if (before && before.phase !== 'closing' && before.visitor === login.visitor && !agreesAnew(before, login)) {
+    const isLonger = extend(before, login, now)
     const again: SessionEffect = { kind: 'grant', grant: grantOf(before, now) }
     // A second tap of the same finger: who waits for the first grant waits for this one, and nothing is written.
-    if (gained < WORTH_KEEPING_MS) return before.phase === 'opening' ? [again] : []
+    if (!isLonger) return before.phase === 'opening' ? [again] : []
     return [again, { kind: 'keep', session: before }, ...save(state, now)]
   }
   if (!before && state.sessions.size >= state.limits.capacity) return [{ kind: 'full' }]
@@ -137,15 +140,22 @@ function login(state: SessionState, event: Extract<SessionEvent, { kind: 'login'
   return effects
 }
 
-/** ms won. */
-function extend(session: Session, login: Login, now: number): number {
-  const gained = Math.max(0, now + login.seconds * 1000 - session.endsAt)
-  session.endsAt += gained
+/** What was agreed to is told with the start of a session: another consent, and be it the first one, is another session. */
+function agreesAnew({ consent: before }: Session, { consent: now }: Login): boolean {
+  if (now === undefined) return false
+  return now.marketing !== before?.marketing || now.version !== before.version || now.hash !== before.hash
+}
+
+/** Whether that is more time, worth telling the network of. Less than that is not given: the network would end it before its time. */
+function extend(session: Session, login: Login, now: number): boolean {
   session.activeAt = now
   if (login.ip !== undefined) session.ip = login.ip
+  const endsAt = now + login.seconds * 1000
+  if (endsAt - session.endsAt < WORTH_KEEPING_MS) return false
+  session.endsAt = endsAt
   if (login.downKbps !== undefined) session.downKbps = login.downKbps
   if (login.upKbps !== undefined) session.upKbps = login.upKbps
-  return gained
+  return true
 }
 
 function grantOf(session: Session, now: number): Grant {
@@ -161,18 +171,29 @@ function grantOf(session: Session, now: number): Grant {
 }
 
 function granted(session: Session | undefined): readonly SessionEffect[] {
-  if (session?.phase !== 'opening') return []
+  if (!session || session.phase === 'closing') return []
+  delete session.owed
+  if (session.phase === 'online') return []
   session.phase = 'online'
-  delete session.restored
   return session.announced ? [] : [{ kind: 'started', session }]
 }
 
-/** One that is online already keeps the time it had; one of an earlier process is tried again. */
+/**
+ * More time for one that is online, and one of an earlier process, are tried again. A new one is given up, and taken back: the network may have let it
+ * out all the same, its answer being lost, and nobody is online without a session.
+ */
 function grantFailed(state: SessionState, mac: Mac): readonly SessionEffect[] {
   const session = state.sessions.get(mac)
-  if (session?.phase !== 'opening' || session.restored) return []
+  if (!session || session.phase === 'closing' || session.owed) return []
+  if (session.phase === 'online') {
+    session.owed = true
+    return []
+  }
   state.sessions.delete(mac)
-  return [{ kind: 'forget', session }]
+  return [
+    { kind: 'forget', session },
+    { kind: 'revoke', mac },
+  ]
 }
 
 function count(state: SessionState, usage: Usage, now: number): void {
@@ -192,9 +213,10 @@ function tick(state: SessionState, now: number): readonly SessionEffect[] {
   for (const session of state.sessions.values()) {
     // A revoke that did not come through is asked for again.
     if (session.phase === 'closing') effects.push({ kind: 'revoke', mac: session.mac })
-    else if (session.restored) effects.push({ kind: 'grant', grant: grantOf(session, now) })
     else if (session.endsAt <= now) effects.push(...close(session, 'expired'))
-    else if (state.limits.idleMs > 0 && now - session.activeAt >= state.limits.idleMs) effects.push(...close(session, 'idle'))
+    else if (session.owed) effects.push({ kind: 'grant', grant: grantOf(session, now) })
+    else if (state.limits.idleMs > 0 && Math.min(now, state.countedAt) - session.activeAt >= state.limits.idleMs)
+      effects.push(...close(session, 'idle'))
   }
   return effects
 }
@@ -239,7 +261,7 @@ function restore(state: SessionState, kept: Kept, usage: KeptUsage | undefined, 
     baseDown: 0,
     announced: usage?.announced ?? false,
     phase: 'opening',
-    restored: true,
+    owed: true,
   }
   state.sessions.set(session.mac, session)
   if (left > 0) return [{ kind: 'grant', grant: grantOf(session, now) }]

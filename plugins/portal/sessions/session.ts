@@ -3,7 +3,7 @@ import type { Mac } from '../network/api.ts'
 
 export type Method = 'tap' | 'sms' | 'code' | 'returning' | 'grant'
 
-/** `expired`: its time was up. `replaced`: the same station logged in as somebody else. */
+/** `expired`: its time was up. `replaced`: the same station logged in as somebody else, or agreed to something else. */
 export type EndReason = 'expired' | 'idle' | 'revoked' | 'erased' | 'replaced'
 
 export interface Consent {
@@ -54,8 +54,8 @@ export interface Session extends Omit<Login, 'seconds'> {
   announced: boolean
   phase: 'opening' | 'online' | 'closing'
   reason?: EndReason
-  /** Of an earlier process, and not let out again yet. */
-  restored?: true
+  /** The network has not taken its latest grant yet: it is asked for again. */
+  owed?: true
 }
 
 /** The part that is kept when a session opens. */

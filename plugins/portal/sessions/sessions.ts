@@ -157,6 +157,8 @@ export class Sessions {
     if (macs.length === 0) return 0
     await this.#readUsage()
     await this.#step({ kind: 'end', macs, reason })
+    // A power cut does not bring back who was revoked.
+    await Promise.all(this.#pending)
     return macs.length
   }
 
@@ -221,7 +223,8 @@ export class Sessions {
     try {
       await granted
     } catch (error) {
-      await this.#step({ kind: 'grant-failed', macs: [mac] })
+      // That it cannot be taken back either is no news.
+      await this.#step({ kind: 'grant-failed', macs: [mac] }).catch(() => {})
       throw error
     }
     await this.#step({ kind: 'granted', macs: [mac] })
@@ -309,8 +312,8 @@ export class Sessions {
 
   async #readUsage(): Promise<void> {
     if (this.#state.sessions.size === 0) return
-    const usage = await this.#network.usage().catch(() => [])
-    await this.#step({ kind: 'usage', usage, now: this.#context.clock.mono() })
+    const usage = await this.#network.usage().catch(() => undefined)
+    if (usage) await this.#step({ kind: 'usage', usage, now: this.#context.clock.mono() })
   }
 
   #background(work: Promise<unknown>): void {
