@@ -40,6 +40,9 @@ export interface SmsConfig {
   secret?: string
   secretFile?: string
   country: string
+  /** Calling codes of further countries that messages are sent to. */
+  countries: string[]
+  perDay: number
   text: Text
 }
 

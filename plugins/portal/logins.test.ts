@@ -81,6 +81,27 @@ t.test('SMS: a bad number, too many messages, too many tries, HQ away: told, and
   t.notMatch(everything(one), /1380013|1390013/)
 })
 
+t.test('SMS: no messages abroad unless the shop wants them, and a day has so many', async (t) => {
+  const { one, sent } = await smsShop(t, { sms: { via: 'hq', countries: ['852'], perDay: 2 } })
+  const ask = async (phone: number, number: string) => one.ask(phone, `${await one.arrive(phone)}sms`, { form: { phone: number } })
+  t.match(await ask(1, '+881 6 1234 5678'), { status: 422, body: /cannot send messages to that country/ }, 'a satellite phone')
+  t.equal((await ask(1, '+852 5123 4567')).status, 200)
+  t.equal((await ask(2, '13800138000')).status, 200)
+  for (const phone of [3, 4]) t.match(await ask(phone, `1390013900${phone}`), { status: 429, body: /No more messages can be sent/ })
+  t.equal(sent.length, 2)
+  t.equal(one.harness.logs.filter(({ message }) => /SMS are used up/.test(message)).length, 1)
+})
+
+t.test('somebody guesses receipt codes until nobody may try: who was sent an SMS gets in with it', async (t) => {
+  const { one, sent } = await smsShop(t, { login: { sms: true, code: true }, lockout: { perClient: 5, total: 10, minutes: 10 } })
+  const path = await one.arrive(1)
+  for (const phone of [2, 3])
+    for (let at = 0; at < 5; at++) await one.ask(phone, `${await one.arrive(phone)}code`, { form: { code: 'AAAAAAAA' } })
+  t.equal((await one.ask(4, `${await one.arrive(4)}code`, { form: { code: 'AAAAAAAA' } })).status, 429)
+  t.equal((await one.ask(1, `${path}sms`, { form: { phone: '13800138000' } })).status, 200)
+  t.equal((await one.ask(1, `${path}verify`, { form: { code: String(sent[0]?.code) } })).status, 200)
+})
+
 t.test('SMS by webhook: the secret goes with it, a refusal is a refusal', async (t) => {
   let status = 200
   const got: { authorization: string | undefined; body: string }[] = []
@@ -124,6 +145,12 @@ t.test('a code from the receipt: once, in any writing; a member code makes the s
     { role: 'member' },
   )
   t.notMatch(everything(one), 'M-4711')
+})
+
+t.test('a code of dashes is no code', async (t) => {
+  const one = await shop(t, { config: { login: { code: true } } })
+  await t.rejects(one.harness.command('-', 'code', { code: '------' }), { code: 'args-invalid', message: /6 at least/ })
+  t.equal((await one.ask(1, `${await one.arrive(1)}code`, { form: { code: '' } })).status, 422)
 })
 
 t.test('codes outlive a restart, and expire', async (t) => {

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { lockoutMachine, newLockout } from './logins/lockout.machine.ts'
 import { maskedPhone, normalPhone } from './logins/phone.ts'
-import { newSms, smsMachine } from './logins/sms.machine.ts'
+import { newSms, smsLimits, smsMachine } from './logins/sms.machine.ts'
 import { newPresence, type PresenceEffect, presenceMachine } from './presence/presence.machine.ts'
 import { newSessions, type SessionEffect, type SessionEvent, secondsLeft, sessionMachine } from './sessions/session.machine.ts'
 import type { Login } from './sessions/session.ts'
@@ -281,13 +281,33 @@ t.test('lockout: counted in a window, forgotten after it', async (t) => {
 })
 
 t.test('SMS: five an hour to one phone, sixty a minute in all, whoever asks', async (t) => {
-  const state = newSms()
+  const state = newSms(smsLimits(1_000))
   const ask = (station: string, phone: string, now: number) =>
     smsMachine.step(state, { kind: 'ask', station, phone, hash: 'h', marketing: false, now })[0]
   for (let at = 0; at < 5; at++) t.match(ask(`s${at}`, 'p', at * MINUTE), { kind: 'send' })
   t.match(ask('s9', 'p', 6 * MINUTE), { kind: 'wait', seconds: 54 * 60 })
   for (let at = 0; at < 60; at++) ask(`x${at}`, `y${at}`, 10 * MINUTE)
   t.match(ask('z', 'z', 10 * MINUTE), { kind: 'wait', seconds: 60 })
+})
+
+t.test('SMS: somebody who makes up stations and numbers all day costs what the shop has set, and nobody is pestered', async (t) => {
+  const state = newSms(smsLimits(200))
+  const ask = (station: string, phone: string, now: number) =>
+    smsMachine.step(state, { kind: 'ask', station, phone, hash: 'h', marketing: false, now })[0]
+  let sent = 0
+  for (let at = 0; at < 24 * 60; at++) if (ask(`s${at}`, `p${at}`, at * MINUTE)?.kind === 'send') sent += 1
+  t.equal(sent, 200)
+  t.match(ask('s', 'p', 23 * 60 * MINUTE), { kind: 'wait', spent: true })
+  t.match(ask('s', 'p', 24 * 60 * MINUTE + 1), { kind: 'send' }, 'the next day')
+  const other = newSms(smsLimits(1_000))
+  let toOne = 0
+  let byOne = 0
+  for (let at = 0; at < 24 * 60; at++) {
+    const event = { kind: 'ask', hash: 'h', marketing: false, now: at * MINUTE } as const
+    if (smsMachine.step(other, { ...event, station: `s${at}`, phone: 'victim' })[0]?.kind === 'send') toOne += 1
+    if (at < 60 && smsMachine.step(other, { ...event, station: 'one', phone: `v${at}` })[0]?.kind === 'send') byOne += 1
+  }
+  t.same([toOne, byOne], [10, 10], 'to one phone in a day, by one station in an hour')
 })
 
 t.test('phone numbers as people type them', async (t) => {

@@ -11,6 +11,7 @@ const PREFIX = 'code/'
 /** No I, L, O, U: nobody asks whether that is a one. */
 const LETTERS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 const LENGTH = 8
+const SHORTEST = 6
 const MOST = 20_000
 const TICK_MS = 60_000
 
@@ -49,10 +50,11 @@ export class Codes {
     lockoutMachine.step(this.#lockout, { kind: 'limits', limits })
   }
 
-  /** Rejects with `queue-full` when 20,000 are waiting to be used. */
+  /** Rejects with `args-invalid` for a code that is too short without its dashes, with `queue-full` when 20,000 are waiting to be used. */
   async issue(order: CodeOrder): Promise<{ code: string; expires: string }> {
     const { clock } = this.#context
     const code = order.code ? plainCode(order.code) : made()
+    if (code.length < SHORTEST) throw new Failure('args-invalid', `args.code: has ${code.length} letters and digits; ${SHORTEST} at least`)
     const ttlMs = order.validMinutes * 60_000
     const expires = clock.wall() + ttlMs
     const issued: IssuedCode = {
@@ -104,6 +106,16 @@ export class Codes {
       if (effect.kind === 'all-locked')
         this.#context.log.warn({ code: 'code-locked', seconds: effect.seconds }, 'many wrong one-time codes: no code is taken for a while')
     }
+  }
+
+  /** For codes that only this client has been sent: others' wrong ones are not held against it, nor its own against others. */
+  checkOwn(client: string): void {
+    for (const effect of lockoutMachine.step(this.#lockout, { kind: 'try', client, own: true, now: this.#context.clock.mono() }))
+      if (effect.kind === 'locked') throw new Failure('code-locked', String(effect.seconds))
+  }
+
+  wrongOwn(client: string): void {
+    lockoutMachine.step(this.#lockout, { kind: 'wrong', client, own: true, now: this.#context.clock.mono() })
   }
 
   async erase(person: string): Promise<void> {

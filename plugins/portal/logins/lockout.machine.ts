@@ -1,6 +1,7 @@
 /**
  * Wrong one-time codes: a few and a station has to wait, many from everybody and all have to. A station can change its address, so the
- * second limit is what makes guessing hopeless: 100 tries per 10 minutes against 40 bits.
+ * second limit is what makes guessing hopeless: 100 tries per 10 minutes against 40 bits. `own`: codes that were sent to one station and have
+ * limits of their own (SMS): they neither count for everybody, nor wait for them.
  */
 import type { Machine } from '../../../daemon/contract/machine.ts'
 
@@ -26,8 +27,8 @@ export interface LockoutState {
 }
 
 export type LockoutEvent =
-  | { kind: 'try'; client: string; now: number }
-  | { kind: 'wrong'; client: string; now: number }
+  | { kind: 'try'; client: string; own?: boolean; now: number }
+  | { kind: 'wrong'; client: string; own?: boolean; now: number }
   | { kind: 'right'; client: string }
   | { kind: 'limits'; limits: LockoutLimits }
 
@@ -47,11 +48,11 @@ export const lockoutMachine: Machine<LockoutState, LockoutEvent, LockoutEffect> 
   step(state, event) {
     switch (event.kind) {
       case 'try': {
-        const until = Math.max(state.all.lockedUntil, state.clients.get(event.client)?.lockedUntil ?? 0)
+        const until = Math.max(event.own ? 0 : state.all.lockedUntil, state.clients.get(event.client)?.lockedUntil ?? 0)
         return until > event.now ? [{ kind: 'locked', seconds: Math.ceil((until - event.now) / 1000) }] : []
       }
       case 'wrong':
-        return wrong(state, event.client, event.now)
+        return wrong(state, event.client, event.own ?? false, event.now)
       case 'right':
         state.clients.delete(event.client)
         return []
@@ -62,7 +63,7 @@ export const lockoutMachine: Machine<LockoutState, LockoutEvent, LockoutEffect> 
   },
 }
 
-function wrong(state: LockoutState, client: string, now: number): readonly LockoutEffect[] {
+function wrong(state: LockoutState, client: string, own: boolean, now: number): readonly LockoutEffect[] {
   const { limits } = state
   const tally = state.clients.get(client) ?? { wrong: 0, since: now, lockedUntil: 0 }
   state.clients.delete(client)
@@ -71,7 +72,7 @@ function wrong(state: LockoutState, client: string, now: number): readonly Locko
   if (state.clients.size > MOST && !oldest.done) state.clients.delete(oldest.value)
   const effects: LockoutEffect[] = []
   if (add(tally, limits.perClient, limits, now)) effects.push({ kind: 'locked', seconds: Math.ceil(limits.lockMs / 1000) })
-  if (add(state.all, limits.total, limits, now)) effects.push({ kind: 'all-locked', seconds: Math.ceil(limits.lockMs / 1000) })
+  if (!own && add(state.all, limits.total, limits, now)) effects.push({ kind: 'all-locked', seconds: Math.ceil(limits.lockMs / 1000) })
   return effects
 }
 

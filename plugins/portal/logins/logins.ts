@@ -13,8 +13,8 @@ import type { Sessions } from '../sessions/sessions.ts'
 import { VisitTokens } from '../tokens.ts'
 import type { Visitors } from '../visitors.ts'
 import type { Codes } from './codes.ts'
-import { maskedPhone, normalPhone } from './phone.ts'
-import { newSms, type SmsState, smsMachine } from './sms.machine.ts'
+import { isWithin, maskedPhone, normalPhone } from './phone.ts'
+import { newSms, type SmsState, smsLimits, smsMachine } from './sms.machine.ts'
 import { createSmsSender, type SmsSender } from './sms-sender.ts'
 
 const CODE_LETTERS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
@@ -44,7 +44,9 @@ interface Proof {
 export class Logins {
   readonly #parts: LoginParts
   readonly #links: VisitTokens
-  readonly #sms: SmsState = newSms()
+  readonly #sms: SmsState
+  /** That the day's messages are used up was said. */
+  #saidSpent = false
   #config: PortalConfig
   #sender: SmsSender | undefined
 
@@ -53,12 +55,14 @@ export class Logins {
     this.#parts = parts
     this.#links = new VisitTokens(parts.secrets.hash)
     this.#config = config
+    this.#sms = newSms(smsLimits(config.sms.perDay))
     this.#sender = config.login.sms ? createSmsSender(parts.context, config.sms) : undefined
   }
 
   configure(config: PortalConfig): void {
     this.#sender = config.login.sms ? createSmsSender(this.#parts.context, config.sms) : undefined
     this.#config = config
+    smsMachine.step(this.#sms, { kind: 'limits', limits: smsLimits(config.sms.perDay) })
   }
 
   async tap(station: Station, consent: Consent): Promise<Session> {
@@ -119,13 +123,19 @@ export class Logins {
     }
   }
 
-  /** Sends a code; resolves with the number as it may be shown. Rejects with `args-invalid`, `queue-full` (message: seconds), or as the sender does. */
+  /**
+   * Sends a code; resolves with the number as it may be shown. Rejects with `args-invalid`, `device-unsupported` for a number of another country,
+   * `queue-full` (message: seconds), or as the sender does.
+   */
   async askSms(station: Station, phone: string, marketing: boolean, language: Language): Promise<string> {
     this.#allowed('sms')
     const { context, codes } = this.#parts
-    codes.check(station.mac)
-    const number = normalPhone(phone, this.#config.sms.country)
+    codes.checkOwn(station.mac)
+    const { country, countries } = this.#config.sms
+    const number = normalPhone(phone, country)
     if (number === undefined) throw new Failure('args-invalid', 'not a mobile number')
+    // Messages abroad cost a multiple, and somebody earns it: numbers are made up for that ("SMS pumping").
+    if (!isWithin(number, [country, ...countries])) throw new Failure('device-unsupported', 'no messages to that country')
     const code = String(randomInt(1_000_000)).padStart(6, '0')
     const [effect] = smsMachine.step(this.#sms, {
       kind: 'ask',
@@ -135,7 +145,12 @@ export class Logins {
       marketing,
       now: context.clock.mono(),
     })
-    if (effect?.kind === 'wait') throw new Failure('queue-full', String(effect.seconds))
+    if (effect?.kind === 'wait') {
+      if (effect.spent && !this.#saidSpent)
+        context.log.warn({ perDay: this.#config.sms.perDay }, "the day's SMS are used up; more with plugins.portal.sms.perDay, if they were for guests")
+      this.#saidSpent = effect.spent
+      throw new Failure('queue-full', String(effect.seconds))
+    }
     const text = textIn(this.#config.sms.text, language).replaceAll('{code}', code)
     try {
       await this.#sender?.({ phone: number, code, text, language })
@@ -152,14 +167,14 @@ export class Logins {
   async verifySms(station: Station, code: string, consent: Consent): Promise<Session> {
     this.#allowed('sms')
     const { codes, context } = this.#parts
-    codes.check(station.mac)
+    codes.checkOwn(station.mac)
     const hash = this.#smsHash(station, code.replace(/\D/g, ''))
     const [effect] = smsMachine.step(this.#sms, { kind: 'answer', station: station.mac, hash, now: context.clock.mono() })
     if (effect?.kind === 'accepted') {
       const proof: Proof = { method: 'sms', visitor: effect.phone, role: 'guest', consent: { ...consent, marketing: effect.marketing } }
       return this.#open(station, proof)
     }
-    if (effect?.kind === 'wrong') codes.wrong(station.mac)
+    if (effect?.kind === 'wrong') codes.wrongOwn(station.mac)
     throw new Failure(effect?.kind === 'wrong' ? 'code-invalid' : 'code-used', 'not the code that was sent')
   }
 

@@ -10,6 +10,9 @@ export function normalPhone(text: string, country: string): string | undefined {
   return valid(number) ? number : undefined
 }
 
+/** Of one of these countries, by their calling codes. */
+export const isWithin = (number: string, countries: readonly string[]): boolean => countries.some((code) => number.startsWith(code))
+
 /** Chinese mobile numbers have 11 digits from 13 to 19; of others only the length is known (ITU-T E.164: 15 at most). */
 function valid(number: string): boolean {
   return number.startsWith('86') ? /^861[3-9]\d{9}$/.test(number) : number.length >= 8 && number.length <= 15

@@ -7,9 +7,14 @@ export interface SmsLimits {
   tries: number
   /** Between two messages to one station or one phone. */
   againMs: number
-  /** Messages to one phone in an hour, and to all in a minute. */
+  /** Messages to one phone in an hour and in a day. */
   phoneHour: number
+  phoneDay: number
+  /** Asked for by one station in an hour. */
+  stationHour: number
+  /** To all in a minute, and in a day: stations and phones are made up as fast as somebody likes, and each message is paid for. */
   allMinute: number
+  allDay: number
 }
 
 interface Waiting {
@@ -23,7 +28,7 @@ interface Waiting {
 }
 
 export interface SmsState {
-  readonly limits: SmsLimits
+  limits: SmsLimits
   /** By station. */
   readonly waiting: Map<string, Waiting>
   readonly sent: { phone: string; station: string; at: number }[]
@@ -35,21 +40,33 @@ export type SmsEvent =
   | { kind: 'not-sent'; station: string }
   | { kind: 'answer'; station: string; hash: string; now: number }
   | { kind: 'forget'; phone: string }
+  | { kind: 'limits'; limits: SmsLimits }
 
 export type SmsEffect =
   | { kind: 'send' }
-  | { kind: 'wait'; seconds: number }
+  /** `spent`: the messages of the whole day are used up. */
+  | { kind: 'wait'; seconds: number; spent: boolean }
   | { kind: 'accepted'; phone: string; marketing: boolean }
   | { kind: 'wrong' }
   /** None is waited for: too late, too many tries, or never asked for. */
   | { kind: 'gone' }
 
+const DAY_MS = 86_400_000
 const HOUR_MS = 3_600_000
 const MINUTE_MS = 60_000
 
-export const SMS_LIMITS: SmsLimits = { codeMs: 5 * MINUTE_MS, tries: 5, againMs: MINUTE_MS, phoneHour: 5, allMinute: 60 }
+export const smsLimits = (allDay: number): SmsLimits => ({
+  codeMs: 5 * MINUTE_MS,
+  tries: 5,
+  againMs: MINUTE_MS,
+  phoneHour: 5,
+  phoneDay: 10,
+  stationHour: 10,
+  allMinute: 60,
+  allDay,
+})
 
-export const newSms = (limits: SmsLimits = SMS_LIMITS): SmsState => ({ limits, waiting: new Map(), sent: [] })
+export const newSms = (limits: SmsLimits): SmsState => ({ limits, waiting: new Map(), sent: [] })
 
 export const smsMachine: Machine<SmsState, SmsEvent, SmsEffect> = {
   step(state, event) {
@@ -64,6 +81,9 @@ export const smsMachine: Machine<SmsState, SmsEvent, SmsEffect> = {
       case 'forget':
         for (const [station, one] of state.waiting) if (one.phone === event.phone) state.waiting.delete(station)
         return []
+      case 'limits':
+        state.limits = event.limits
+        return []
     }
   },
 }
@@ -71,25 +91,21 @@ export const smsMachine: Machine<SmsState, SmsEvent, SmsEffect> = {
 function ask(state: SmsState, event: Extract<SmsEvent, { kind: 'ask' }>): readonly SmsEffect[] {
   const { limits, sent } = state
   const { station, phone, now } = event
-  while (sent[0] && now - sent[0].at >= HOUR_MS) sent.shift()
+  while (sent[0] && now - sent[0].at >= DAY_MS) sent.shift()
   for (const [who, one] of state.waiting) if (one.endsAt <= now) state.waiting.delete(who)
-  const waits = [
-    within(
-      sent.filter((one) => one.station === station || one.phone === phone),
-      1,
-      limits.againMs,
-      now,
-    ),
-    within(
-      sent.filter((one) => one.phone === phone),
-      limits.phoneHour,
-      HOUR_MS,
-      now,
-    ),
+  const byStation = sent.filter((one) => one.station === station)
+  const toPhone = sent.filter((one) => one.phone === phone)
+  const spent = within(sent, limits.allDay, DAY_MS, now)
+  const wait = Math.max(
+    within(byStation, 1, limits.againMs, now),
+    within(byStation, limits.stationHour, HOUR_MS, now),
+    within(toPhone, 1, limits.againMs, now),
+    within(toPhone, limits.phoneHour, HOUR_MS, now),
+    within(toPhone, limits.phoneDay, DAY_MS, now),
     within(sent, limits.allMinute, MINUTE_MS, now),
-  ]
-  const wait = Math.max(...waits)
-  if (wait > 0) return [{ kind: 'wait', seconds: Math.ceil(wait / 1000) }]
+    spent,
+  )
+  if (wait > 0) return [{ kind: 'wait', seconds: Math.ceil(wait / 1000), spent: spent > 0 }]
   sent.push({ phone, station, at: now })
   state.waiting.set(station, { phone, hash: event.hash, endsAt: now + limits.codeMs, tries: 0, marketing: event.marketing })
   return [{ kind: 'send' }]

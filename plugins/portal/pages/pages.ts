@@ -19,6 +19,8 @@ export interface Notice {
     | 'codeInvalid'
     | 'codeUsed'
     | 'phoneInvalid'
+    | 'phoneAbroad'
+    | 'smsMany'
     | 'smsFailed'
     | 'smsGone'
     | 'linkRefused'
@@ -90,7 +92,7 @@ export class Pages {
         login.sms && !values.back
           ? section(
               texts.bySms,
-              open || notice?.text.startsWith('sms') || notice?.text === 'phoneInvalid',
+              open || notice?.text.startsWith('sms') || notice?.text.startsWith('phone'),
               this.#smsForm(language, values.phone),
             )
           : '',

@@ -4,6 +4,8 @@ import type { Notice, NoticePage } from '../pages/pages.ts'
 import type { Action } from './routes.ts'
 
 const FULL_RETRY_SECONDS = 120
+/** Nobody stands in a shop and waits longer for a message. */
+const SMS_SOON_SECONDS = 120
 
 export type Refusal = { status: number; retryAfter?: number } & (
   | { form: 'welcome'; notice: Notice }
@@ -32,6 +34,8 @@ export function refusalOf(action: Action, { code, message }: Failure): Refusal {
       return { status: 422, form: 'welcome', notice: { text: action === 'verify' ? 'smsGone' : 'codeUsed' } }
     case 'args-invalid':
       return { status: 422, form: 'welcome', notice: { text: 'phoneInvalid' } }
+    case 'device-unsupported':
+      return { status: 422, form: 'welcome', notice: { text: 'phoneAbroad' } }
     case 'device-fault':
       if (action !== 'sms') break
       return { status: 502, form: 'welcome', notice: { text: 'smsFailed' } }
@@ -39,7 +43,12 @@ export function refusalOf(action: Action, { code, message }: Failure): Refusal {
       return { status: 403, form: 'none', page: 'bad' }
     case 'queue-full':
       if (action !== 'sms') return FULL
-      return { status: 429, form: 'welcome', notice: { text: 'smsWait', number: Number(message) }, retryAfter: Number(message) }
+      return {
+        status: 429,
+        form: 'welcome',
+        notice: Number(message) > SMS_SOON_SECONDS ? { text: 'smsMany' } : { text: 'smsWait', number: Number(message) },
+        retryAfter: Number(message),
+      }
   }
   return { status: 503, form: 'none', page: 'busy', retryAfter: 5 }
 }
