@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { JsonObject } from '../../../daemon/contract/json.ts'
 import type { StartPlugin } from '../../../daemon/contract/plugin.ts'
+import { until } from '../../../daemon/testing/processes.ts'
 import { PluginHarness } from '../../../daemon/testing/plugin-harness.ts'
 import plugin from '../plugin.ts'
 import { type Answer, type Ask, send } from '../testing.ts'
@@ -165,4 +166,62 @@ t.test('its own certificate is trusted by fingerprint, and nobody else is told t
   t.same(wrong.controller.calls, [], 'not one byte was sent')
   const unknown = await place(t, { controller: { tls: own } })
   t.same(unknown.controller.calls, [], 'nor to one that nobody vouches for')
+})
+
+t.test('a phone that sleeps and joins anew is counted on', async (t) => {
+  const { controller, harness, tap } = await place(t)
+  await tap()
+  const listed = async (): Promise<void> => {
+    const before = controller.calls.filter((call) => call.endsWith('/stat/sta')).length
+    await harness.until(() => controller.calls.filter((call) => call.endsWith('/stat/sta')).length >= before + 2, 'a whole list')
+  }
+  controller.traffic(MAC, 1_000, 9_000)
+  await listed()
+  // Its counters begin at nothing, as they do with every association.
+  controller.join(MAC, IP)
+  controller.traffic(MAC, 10, 100)
+  await listed()
+  controller.leave(MAC)
+  await listed()
+  controller.join(MAC, IP)
+  controller.traffic(MAC, 5_000, 50_000)
+  await listed()
+  await harness.command('-', 'revoke', { all: true })
+  await harness.until(() => harness.events.some((one) => one.event === 'session-ended'), 'the end')
+  t.match(harness.events.find((one) => one.event === 'session-ended')?.data, { bytesUp: 6_010, bytesDown: 59_100 })
+})
+
+t.test('one client that the controller refuses keeps nobody else out', async (t) => {
+  const { controller, harness, port } = await place(t)
+  const phones = [2, 3, 4, 5].map((number) => ({ mac: `02:bb:00:00:01:0${number}`, ip: `127.0.1.${number}` }))
+  for (const { mac, ip } of phones) controller.join(mac, ip)
+  const [refused] = phones
+  controller.faults.refuseMac = String(refused?.mac)
+  controller.faults.slowMs = 50
+  const paths = new Map<string, string>()
+  await until(async () => {
+    for (const { ip } of phones) {
+      const { location } = (await send(port, ip, '/guest/s/default/')).headers
+      if (location !== undefined) paths.set(ip, new URL(location).pathname)
+    }
+    return paths.size === phones.length
+  }, 'the controller lists them')
+  const answers = await Promise.all(phones.map(({ ip }) => send(port, ip, `${paths.get(ip)}connect`, { form: {} })))
+  t.same(
+    answers.map(({ status }) => status),
+    [503, 200, 200, 200],
+  )
+  t.same(
+    phones.map(({ mac }) => controller.passes(mac)),
+    [false, true, true, true],
+  )
+  await harness.until(() => harness.events.filter((one) => one.event === 'session-started').length === 3, 'the three')
+})
+
+t.test("an address that was somebody else's a moment ago is not them", async (t) => {
+  const { controller, ask, tap } = await place(t, { http: { pollSeconds: 300 } })
+  await tap()
+  controller.leave(MAC)
+  controller.join('02:bb:00:00:00:77', IP)
+  await until(async () => (await ask('/captive-portal/api')).body.includes('"captive":true'), 'the newcomer is a stranger', 20_000)
 })

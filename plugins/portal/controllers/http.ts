@@ -8,8 +8,11 @@ import type { Json, JsonObject } from '../../../daemon/contract/json.ts'
 import type { PluginContext } from '../../../daemon/contract/plugin.ts'
 import type { HttpControllerConfig } from '../config.ts'
 import type { Grant, Mac, NetworkController, NetworkEvents, NetworkHealth, Station, Usage } from '../network/api.ts'
+import { ClientBytes } from './client-bytes.ts'
 import { HttpSession } from './http-session.ts'
 
+/** An address that was listed so lately is still whose it was; a stranger's, or a lapsed one, is listed anew. */
+const FRESH_MS = 2_000
 /** A stranger's request has the list read anew, but not more often than this: a crowd at opening time asks once, together. */
 const LIST_MIN_MS = 500
 /** Calls at once: small controllers are slow. */
@@ -20,14 +23,6 @@ interface Client {
   bytesUp: number
   bytesDown: number
   authorized: boolean
-}
-
-/** Counters of the controller run for the whole association; a grant's start where it was given. */
-interface Counted {
-  baseUp: number
-  baseDown: number
-  keptUp: number
-  keptDown: number
 }
 
 export function createHttpController(
@@ -41,11 +36,14 @@ class HttpController implements NetworkController {
   readonly #context: Pick<PluginContext, 'clock' | 'log' | 'signal'>
   readonly #config: HttpControllerConfig
   readonly #session: HttpSession
-  readonly #counted = new Map<Mac, Counted>()
+  readonly #bytes = new ClientBytes()
+  /** Orders about one client go one after the other: a revoke that is slow must not end the grant that came after it. */
+  readonly #turns = new Map<Mac, Promise<void>>()
   #clients = new Map<Mac, Client>()
   #byIp = new Map<string, Client>()
   #listedAt = Number.NEGATIVE_INFINITY
   #listing: Promise<void> | undefined
+  #isListed = false
   #events: NetworkEvents | undefined
   #health: NetworkHealth = { state: 'online' }
   #cancel = (): void => {}
@@ -67,7 +65,7 @@ class HttpController implements NetworkController {
 
   async authorise(grants: readonly Grant[]): Promise<void> {
     await inParallel(grants, async ({ mac, seconds, downKbps, upKbps, bytesUp = 0, bytesDown = 0 }) => {
-      await this.#command({
+      await this.#command(mac, {
         cmd: 'authorize-guest',
         mac,
         // Whole minutes is what it knows: never less than was granted, and the portal's own end comes first.
@@ -77,33 +75,27 @@ class HttpController implements NetworkController {
       })
       const client = this.#clients.get(mac)
       if (client) client.authorized = true
-      if (!this.#counted.has(mac))
-        this.#counted.set(mac, { baseUp: client?.bytesUp ?? 0, baseDown: client?.bytesDown ?? 0, keptUp: bytesUp, keptDown: bytesDown })
+      this.#bytes.granted(mac, { bytesUp, bytesDown }, client)
     })
   }
 
   async revoke(macs: readonly Mac[]): Promise<void> {
     await inParallel(macs, async (mac) => {
-      await this.#command({ cmd: 'unauthorize-guest', mac })
-      this.#counted.delete(mac)
+      await this.#command(mac, { cmd: 'unauthorize-guest', mac })
+      this.#bytes.revoked(mac)
       const client = this.#clients.get(mac)
       if (client) client.authorized = false
     })
   }
 
   async usage(): Promise<Usage[]> {
-    return [...this.#counted].flatMap(([mac, counted]) => {
-      const client = this.#clients.get(mac)
-      if (!client) return []
-      // A client that joined anew is counted from nothing again.
-      if (client.bytesUp < counted.baseUp || client.bytesDown < counted.baseDown) Object.assign(counted, { baseUp: 0, baseDown: 0 })
-      const bytesUp = counted.keptUp + client.bytesUp - counted.baseUp
-      return [{ mac, bytesUp, bytesDown: counted.keptDown + client.bytesDown - counted.baseDown }]
-    })
+    if (!this.#isListed) throw new Failure('device-offline', 'the controller does not list its clients')
+    return this.#bytes.usage()
   }
 
   async stationAt(ip: string): Promise<Station | undefined> {
-    if (!this.#byIp.has(ip)) await this.#listFresh().catch(() => {})
+    const age = this.#context.clock.mono() - this.#listedAt
+    if (age > FRESH_MS || !this.#byIp.has(ip)) await this.#listFresh().catch(() => {})
     return this.#byIp.get(ip)?.station
   }
 
@@ -114,7 +106,18 @@ class HttpController implements NetworkController {
     this.#session.close()
   }
 
-  async #command(body: JsonObject): Promise<void> {
+  #command(mac: Mac, body: JsonObject): Promise<void> {
+    const turn = (this.#turns.get(mac) ?? Promise.resolve()).then(() => this.#post(body))
+    const settled = turn
+      .catch(() => {})
+      .finally(() => {
+        if (this.#turns.get(mac) === settled) this.#turns.delete(mac)
+      })
+    this.#turns.set(mac, settled)
+    return turn
+  }
+
+  async #post(body: JsonObject): Promise<void> {
     try {
       await this.#session.ask('POST', '/cmd/stamgr', body)
       this.#say({ state: 'online' })
@@ -146,14 +149,17 @@ class HttpController implements NetworkController {
       data = await this.#session.ask('GET', '/stat/sta')
       if (!Array.isArray(data)) throw new Failure('device-fault', 'the controller listed no clients')
     } catch (error) {
+      this.#isListed = false
       this.#failed(error)
       throw error
     }
+    this.#isListed = true
     this.#say({ state: 'online' })
     const before = this.#clients
     const clients = data.flatMap((one) => clientOf(one) ?? [])
     this.#clients = new Map(clients.map((one) => [one.station.mac, one]))
     this.#byIp = new Map(clients.filter((one) => one.station.ip !== '').map((one) => [one.station.ip, one]))
+    this.#bytes.listed(this.#clients)
     const at = clock.mono()
     for (const { station, bytesUp, bytesDown } of clients) {
       const last = before.get(station.mac)

@@ -18,6 +18,8 @@ export interface ControllerFaults {
   refuse: boolean
   /** 200 with a page instead of JSON, as a box in front of it does. */
   html: boolean
+  /** This client cannot be authorised: answered 500. */
+  refuseMac?: string
 }
 
 interface SimulatedClient {
@@ -156,6 +158,7 @@ export class ControllerSimulator {
   #command(body: Record<string, unknown>): Reply {
     const { cmd, mac, minutes, up, down } = body
     if (typeof mac !== 'string' || !/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac)) return reply(400, 'error', [], 'api.err.InvalidMac')
+    if (cmd === 'authorize-guest' && mac === this.faults.refuseMac) return reply(500, 'error', [], 'api.err.Internal')
     const client = this.clients.get(mac)
     if (cmd === 'authorize-guest' && typeof minutes === 'number' && minutes > 0) {
       if (client) {

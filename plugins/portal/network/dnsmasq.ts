@@ -4,7 +4,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock, Logger } from '../../../daemon/contract/plugin.ts'
 import { type DnsmasqConfig, joinConfig, ownConfig } from './dnsmasq-config.ts'
-import { complaint, run } from './programs.ts'
+import { complaint, loggable, run } from './programs.ts'
 import { Supervised } from './supervised.ts'
 
 const JOIN_FILE = 'shopwire-portal.conf'
@@ -42,7 +42,7 @@ export class Dnsmasq {
       log: this.#log,
       pid: { file: pid, mark: file },
       line: (line) => {
-        this.#log.debug({ program: 'dnsmasq', line: line.slice(0, 200) }, 'dnsmasq says')
+        this.#log.debug({ program: 'dnsmasq', line: loggable(line) }, 'dnsmasq says')
         // It says this once it has bound its ports (dnsmasq.c: "started, version").
         if (!line.includes(': started, version')) return
         health(undefined)

@@ -9,6 +9,7 @@ import { guestSubnet, inSubnet, networkOf } from './guest-subnet.ts'
 import { parseKernelEvent } from './kernel-events.ts'
 import { parseSign } from './signs.ts'
 import { testConfig } from './testing/remote-controller.ts'
+import { complaint } from './programs.ts'
 
 const MAC = '02:00:00:00:00:05'
 
@@ -158,4 +159,10 @@ t.test('a grant with something else than a MAC or a number reaches no rule', asy
   }
   t.equal(wrongGrant(wrong).length, 6)
   t.notMatch(wrongGrant(wrong).join(), MAC)
+})
+
+t.test('what helper programs say is logged without hardware addresses', async (t) => {
+  const said = 'dnsmasq-dhcp: abandoning lease to 02:00:5E:00:00:01 of 10.66.0.1'
+  t.equal(complaint({ code: 1, stdout: '', stderr: `${said}\nmore` }), 'dnsmasq-dhcp: abandoning lease to [station] of 10.66.0.1')
+  t.equal(complaint({ code: 7, stdout: '', stderr: '' }), 'exit 7')
 })

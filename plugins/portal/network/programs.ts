@@ -30,5 +30,8 @@ export function run(command: string, args: readonly string[], input = '', timeou
   })
 }
 
-/** The first line of what it complained of, short enough for a log line. */
-export const complaint = ({ code, stderr }: Finished): string => stderr.trim().split('\n')[0]?.slice(0, 200) || `exit ${code}`
+/** What a program says, fit for a log line: short, and without hardware addresses, which dnsmasq's warnings and nft's complaints name. */
+export const loggable = (line: string): string => line.slice(0, 200).replace(/(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}/gi, '[station]')
+
+/** The first line of what it complained of. */
+export const complaint = ({ code, stderr }: Finished): string => loggable(stderr.trim().split('\n')[0] ?? '') || `exit ${code}`

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Clock, Logger } from '../../../daemon/contract/plugin.ts'
-import { ENVIRONMENT } from './programs.ts'
+import { ENVIRONMENT, loggable } from './programs.ts'
 
 const FIRST_WAIT_MS = 250
 const LONGEST_WAIT_MS = 30_000
@@ -90,7 +90,7 @@ export class Supervised {
     child.once('close', (code, signal) => ended(last || (signal ?? `exit ${code}`)))
     lines(child.stdout, (line) => this.#options.line?.(line))
     lines(child.stderr, (line) => {
-      last = line.slice(0, 200)
+      last = loggable(line)
       this.#options.line?.(line)
     })
     child.once('spawn', () => {
