@@ -145,7 +145,11 @@ t.test('sessions: while nobody can count, nobody is idle', async (t) => {
   }
   t.same(sessionMachine.step(state, { kind: 'tick', now: 40 * MINUTE }), [], 'the counters have been out of reach for 39 minutes')
   counted('a', 5_000, 41 * MINUTE)
-  t.same(sessionMachine.step(state, { kind: 'tick', now: 41 * MINUTE }), [{ kind: 'revoke', mac: 'b' }], 'who has moved nothing all the while')
+  t.same(
+    sessionMachine.step(state, { kind: 'tick', now: 41 * MINUTE }),
+    [{ kind: 'revoke', mac: 'b' }],
+    'who has moved nothing all the while',
+  )
 })
 
 t.test('sessions: another consent is another session, since it is told with the start', async (t) => {
@@ -266,7 +270,16 @@ t.test('presence: who was erased in the shop is nobody until they have left, or 
   t.same(tick(state, 10 * MINUTE), [], 'and goes')
   t.match(sight(state, 'seen', 20 * MINUTE), [{ kind: 'present', visitor: 's-a' }], 'another day')
   presenceMachine.step(state, { kind: 'erased', visitor: 's-a' })
-  const again = { kind: 'identified', mac: 'a', station: 's-a', visitor: 's-a', session: '9', role: 'guest', now: 21 * MINUTE, iso: 't' } as const
+  const again = {
+    kind: 'identified',
+    mac: 'a',
+    station: 's-a',
+    visitor: 's-a',
+    session: '9',
+    role: 'guest',
+    now: 21 * MINUTE,
+    iso: 't',
+  } as const
   t.match(presenceMachine.step(state, again), [{ kind: 'present', visitor: 's-a', by: 'portal', session: '9' }, { kind: 'wake' }])
 })
 

@@ -147,7 +147,10 @@ export class Logins {
     })
     if (effect?.kind === 'wait') {
       if (effect.spent && !this.#saidSpent)
-        context.log.warn({ perDay: this.#config.sms.perDay }, "the day's SMS are used up; more with plugins.portal.sms.perDay, if they were for guests")
+        context.log.warn(
+          { perDay: this.#config.sms.perDay },
+          "the day's SMS are used up; more with plugins.portal.sms.perDay, if they were for guests",
+        )
       this.#saidSpent = effect.spent
       throw new Failure('queue-full', String(effect.seconds))
     }

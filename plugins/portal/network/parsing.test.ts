@@ -7,9 +7,9 @@ import { joinConfig, ownConfig } from './dnsmasq-config.ts'
 import { foreignDrops } from './foreign-rules.ts'
 import { guestSubnet, inSubnet, networkOf } from './guest-subnet.ts'
 import { parseKernelEvent } from './kernel-events.ts'
+import { complaint } from './programs.ts'
 import { parseSign } from './signs.ts'
 import { testConfig } from './testing/remote-controller.ts'
-import { complaint } from './programs.ts'
 
 const MAC = '02:00:00:00:00:05'
 
