@@ -36,38 +36,46 @@ export function ownConfig(config: DnsmasqConfig, files: { leases: string; pid: s
   ])
 }
 
-/** For one that is there: a file of its conf-dir. It must listen on the guest interface already. */
+/**
+ * For one that is there: a file of its conf-dir. It serves the shop's own network as well, so all that is said of addresses is for guests alone, by
+ * tag, and what it says of names in general stays as the shop has it. Which interfaces it listens on is the shop's, too: an `interface` of ours
+ * would take away all others from one that listens everywhere.
+ */
 export function joinConfig(config: DnsmasqConfig): string {
-  return text([
-    '# Written by shopwire. It takes effect when dnsmasq is started again.',
-    `interface=${config.network.interface}`,
-    ...names(config),
-    ...addresses(config),
-  ])
+  return text(['# Written by shopwire. It takes effect when dnsmasq is started again.', ...garden(config), ...addresses(config, GUESTS)])
 }
 
-function names({ network }: DnsmasqConfig): string[] {
-  const garden = network.walledGarden.map(checkedName)
+/** Addresses of our range are dnsmasq's network with this tag. */
+const GUESTS = 'shopwire'
+
+function names(config: DnsmasqConfig): string[] {
   return [
     // A public name that answers with a private address is how a page reaches the till behind the guest's back.
     'stop-dns-rebind',
     'domain-needed',
     'bogus-priv',
-    `max-cache-ttl=${NAME_TTL}`,
-    ...(garden.length > 0 ? [`nftset=/${garden.join('/')}/4#inet#${TABLE}#walled4`] : []),
+    ...garden(config),
   ]
 }
 
-function addresses({ network, subnet, captiveApiUrl, script }: DnsmasqConfig): string[] {
+function garden({ network }: DnsmasqConfig): string[] {
+  if (network.walledGarden.length === 0) return []
+  return [`max-cache-ttl=${NAME_TTL}`, `nftset=/${network.walledGarden.map(checkedName).join('/')}/4#inet#${TABLE}#walled4`]
+}
+
+/** `tag`: where other networks get their addresses here, too. */
+function addresses({ network, subnet, captiveApiUrl, script }: DnsmasqConfig, tag?: string): string[] {
+  const [set, only] = tag === undefined ? ['', ''] : [`set:${tag},`, `tag:${tag},`]
   return [
-    `dhcp-range=${subnet.from},${subnet.to},${subnet.netmask},${network.dhcp.leaseSeconds}`,
-    `dhcp-lease-max=${subnet.size}`,
-    `dhcp-option=option:router,${subnet.own}`,
-    `dhcp-option=option:dns-server,${subnet.own}`,
+    `dhcp-range=${set}${subnet.from},${subnet.to},${subnet.netmask},${network.dhcp.leaseSeconds}`,
+    // It may be said once only; 1,000 is what a dnsmasq of others has by itself.
+    ...(tag === undefined ? [`dhcp-lease-max=${subnet.size}`] : []),
+    `dhcp-option=${only}option:router,${subnet.own}`,
+    `dhcp-option=${only}option:dns-server,${subnet.own}`,
     // RFC 8910, 2.1: sent whether asked for or not; phones of today do not always ask.
-    ...(captiveApiUrl === undefined ? [] : [`dhcp-option-force=114,${captiveApiUrl}`]),
+    ...(captiveApiUrl === undefined ? [] : [`dhcp-option-force=${only}114,${captiveApiUrl}`]),
     // Guests do not get to name hosts for other guests. The script still hears what they call themselves.
-    'dhcp-ignore-names',
+    tag === undefined ? 'dhcp-ignore-names' : `dhcp-ignore-names=tag:${tag}`,
     // The probe before an offer costs a phone 3 s, and finds nothing on a network where only we give addresses.
     'no-ping',
     `dhcp-script=${script}`,

@@ -20,7 +20,7 @@ export class HealthBoard {
     return this.#faults.has(fault)
   }
 
-  /** `undefined` clears it. */
+  /** `undefined` clears it. What the log says of a fault is said before: who hears of the fault finds the line there. */
   set(fault: Fault, reason: string | undefined): void {
     if (reason === undefined) this.#faults.delete(fault)
     else this.#faults.set(fault, reason)

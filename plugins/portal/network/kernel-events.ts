@@ -45,5 +45,7 @@ function neighbour(text: string): KernelEvent | undefined {
     return deleted || mac === undefined ? undefined : { kind: 'neighbour', ip, device, mac, state }
   }
   const [, deleted, port, mac] = PORT.exec(text) ?? []
-  return port === undefined || mac === undefined ? undefined : { kind: 'port', port, mac, gone: deleted !== undefined }
+  // Permanent is what the port itself has: one that is added is no guest.
+  if (port === undefined || mac === undefined || /\bPERMANENT\s*$/.test(text)) return undefined
+  return { kind: 'port', port, mac, gone: deleted !== undefined }
 }

@@ -127,8 +127,8 @@ class NftablesController implements NetworkController {
     })
     this.#hostapd.start((mac) => this.#presence.seen('hostapd', mac))
     await this.#dnsmasq.start((reason) => {
-      this.#board.set('dnsmasq-down', reason)
       if (reason !== undefined) this.#log.warn({ reason }, 'dnsmasq does not run: guests get no addresses and no names')
+      this.#board.set('dnsmasq-down', reason)
     })
     this.#every('read', READ_EVERY_MS, () => this.#read())
     // A chain without rules comes and goes unannounced.
@@ -177,8 +177,8 @@ class NftablesController implements NetworkController {
   /** Interface, tables, uplink; the first load tells whether this kernel can do it all. */
   async #takeHold(): Promise<void> {
     if (!this.#interface.isThere) {
-      this.#board.set('no-interface', `there is no interface ${this.#config.interface}`)
       this.#log.warn({ interface: this.#config.interface }, 'the guest interface is not there; it is waited for')
+      this.#board.set('no-interface', `there is no interface ${this.#config.interface}`)
       return
     }
     const problem = await this.#interface.prepare()
@@ -242,8 +242,8 @@ class NftablesController implements NetworkController {
         this.#board.set('rules-lost', undefined)
         return
       case 'broken':
-        this.#board.set('rules-lost', effect.message)
         this.#log.warn({ reason: effect.message }, 'the guest rules could not be loaded; tried again in 5 s')
+        this.#board.set('rules-lost', effect.message)
     }
   }
 
@@ -275,8 +275,8 @@ class NftablesController implements NetworkController {
 
   async #shape(): Promise<void> {
     const problem = await this.#shaping.build()
-    this.#board.set('no-speed-limits', problem)
     if (problem !== undefined) this.#log.warn({ reason: problem }, 'speed limits are not in effect; guests are online without')
+    this.#board.set('no-speed-limits', problem)
   }
 
   /** Whether there was something to read. */
@@ -302,8 +302,8 @@ class NftablesController implements NetworkController {
         this.#board.set('no-interface', problem)
       } else await this.#interface.isolatePorts()
     } else if (wasThere) {
-      this.#board.set('no-interface', `there is no interface ${this.#config.interface}`)
       this.#log.warn({ interface: this.#config.interface }, 'the guest interface has gone; it is waited for')
+      this.#board.set('no-interface', `there is no interface ${this.#config.interface}`)
     }
     const uplink = await findUplink(this.#config)
     const isOther = JSON.stringify([uplink.uplink, uplink.protect]) !== JSON.stringify([this.#uplink.uplink, this.#uplink.protect])
@@ -335,21 +335,21 @@ class NftablesController implements NetworkController {
     }
     const rules = await rulesAsTheyAre()
     if (this.#access.sending || this.#access.reload || rules === this.#loadedRules || !this.#interface.isThere) return this.#lookForDrops()
-    this.#board.set('rules-lost', 'somebody changed or flushed the rules')
     this.#log.warn({}, 'somebody changed or flushed the guest rules; they are loaded anew')
+    this.#board.set('rules-lost', 'somebody changed or flushed the rules')
     this.#decide({ kind: 'reload', now: this.#clock.mono() })
   }
 
   async #lookForDrops(): Promise<void> {
     const drops = foreignDrops(await wholeRuleset(), this.#config.interface)
     const chains = drops.map(({ chain }) => chain).join(', ')
-    this.#board.set('foreign-drop', chains === '' ? undefined : chains)
     if (chains !== '' && chains !== this.#warnedOf)
       this.#log.warn(
         { chains },
         'other rules drop what they do not know, and only they can let guests pass: accept the guest interface there, in forward to and from the uplink, in input udp 53, 67, tcp 53 and the portal',
       )
     this.#warnedOf = chains
+    this.#board.set('foreign-drop', chains === '' ? undefined : chains)
   }
 
   /** The latest wish of a kind counts. */

@@ -25,6 +25,7 @@ t.test('ip monitor', async (t) => {
     ['[NEIGH]10.66.0.5 dev br0 INCOMPLETE ', undefined],
     [`[NEIGH]dev p lladdr ${MAC} REACHABLE `, { kind: 'port', port: 'p', mac: MAC, gone: false }],
     [`[NEIGH]Deleted dev p1 lladdr ${MAC} REACHABLE `, { kind: 'port', gone: true }],
+    [`[NEIGH]dev p lladdr ${MAC} PERMANENT `, undefined],
     ['[ROUTE]Deleted default via 203.0.113.1 dev wan0 ', { kind: 'route' }],
     [
       '[LINK]3: p1@br0: <NO-CARRIER,BROADCAST,MULTICAST,UP> mtu 1500 master br0 state DOWN \\    link/ether 62:41:84:ae:78:68',
@@ -132,7 +133,13 @@ t.test('what dnsmasq is told', async (t) => {
   const off = ownConfig({ ...parts, network: testConfig({ dhcp: { ...network.dhcp, mode: 'off', dns: [] } }) }, { leases: '/l', pid: '/p' })
   t.notMatch(off, /dhcp-range|nftset/)
   t.match(off, /resolv-file=\/etc\/resolv\.conf/)
-  t.notMatch(joinConfig(parts), /port=|pid-file|leasefile|server=/, "the other's own settings are left alone")
+  const joined = joinConfig(parts)
+  t.notMatch(joined, /port=|pid-file|leasefile|server=|interface=|lease-max|rebind/, "the other's own settings are left alone")
+  t.same(
+    joined.split('\n').filter((line) => /^dhcp-(range|option|ignore)/.test(line) && !/[=,](set|tag):shopwire\b/.test(line)),
+    [],
+    'nothing is said of addresses but for guests',
+  )
 })
 
 t.test("other people's drops", async (t) => {

@@ -62,6 +62,8 @@ export class Presence {
     // A lease that runs out is no sign of a radio, but of a long silence.
     const kind: Sighting['kind'] = sign.what === 'add' ? 'joined' : sign.what === 'old' ? 'seen' : 'silent'
     const { mac, ip, hostname } = sign
+    // A dnsmasq that was joined runs our script for the shop's own machines, too.
+    if (!inSubnet(ip, this.#subnet.cidr)) return
     this.#meet({ kind: 'sign', sign: kind, by: 'dhcp', mac, ip, now, ...(hostname === undefined ? {} : { hostname }) })
   }
 

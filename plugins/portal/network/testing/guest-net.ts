@@ -207,16 +207,21 @@ export class GuestNet {
   async #dnsmasq(namespace: Namespace, name: string, lines: string[]): Promise<Process> {
     const file = join(this.dir, `${name}.conf`)
     await writeFile(file, ['port=53', 'bind-interfaces', 'no-resolv', 'no-hosts', 'user=root', ...lines, ''].join('\n'))
-    return namespace.spawn('dnsmasq', ['--keep-in-foreground', '--pid-file', `--conf-file=${file}`, '--log-facility=-'])
+    // It says this once its ports are bound.
+    const words = ['--keep-in-foreground', '--pid-file', `--conf-file=${file}`, '--log-facility=-']
+    return started(namespace.spawn('dnsmasq', words), ': started, version')
   }
 }
 
 async function server(namespace: Namespace, args: string[]): Promise<Process> {
   const file = fileURLToPath(new URL('./internet-server.ts', import.meta.url))
-  const child = namespace.spawn(process.execPath, ['--import=tsx', file, ...args])
-  const end = performance.now() + 30_000
-  while (!child.output.includes('ready')) {
-    if (child.exitCode !== null || performance.now() > end) throw new Error(`the web server of the test did not start: ${child.output}`)
+  return started(namespace.spawn(process.execPath, ['--import=tsx', file, ...args]), 'ready')
+}
+
+async function started(child: Process, word: string): Promise<Process> {
+  const end = performance.now() + 60_000
+  while (!child.output.includes(word)) {
+    if (child.exitCode !== null || performance.now() > end) throw new Error(`a server of the test did not start: ${child.output}`)
     await new Promise((wake) => setTimeout(wake, 20))
   }
   return child

@@ -1,5 +1,5 @@
 /** A phone in a namespace of its own: joins with real DHCP, asks with curl. */
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { endProcess, type Namespace, type Process } from './namespace.ts'
 
@@ -17,10 +17,13 @@ export interface AskOptions {
   /** Form fields: makes it a POST. */
   form?: Record<string, string>
   userAgent?: string
+  /** 20 s unless told: what is refused is refused at once, and a slow machine is not taken for a refusal. */
   timeoutMs?: number
   /** Ends up in curl's argv. */
   extra?: string[]
 }
+
+const ANSWER_MS = 20_000
 
 /** udhcpc's script: sets what the lease says, and keeps it for the test to look at. Option 114 comes as `opt114`, in hex. */
 const SCRIPT = `#!/bin/sh
@@ -71,6 +74,8 @@ export class Phone {
 
   /** Joins and asks for an address; resolves once it has one. Keeps the lease until `leave`. `extra` goes to udhcpc in place of the name. */
   async join(hostname = `phone-${this.port}`, extra: readonly string[] = []): Promise<string> {
+    // What an earlier stay left is no answer to this one.
+    await rm(join(this.#dir, 'lease'), { force: true })
     await this.radio(true)
     this.#dhcp = this.namespace.spawn(
       'udhcpc',
@@ -80,14 +85,14 @@ export class Phone {
       ],
       { LEASE_DIR: this.#dir },
     )
-    const end = performance.now() + 30_000
+    const end = performance.now() + 60_000
     for (;;) {
       const { ip } = await this.lease()
       if (ip) {
         this.ip = ip
         return ip
       }
-      if (performance.now() > end) throw new Error(`no lease within 30 s: ${this.#dhcp.output}`)
+      if (performance.now() > end) throw new Error(`no lease within 60 s: ${this.#dhcp.output}`)
       await new Promise((wake) => setTimeout(wake, 20))
     }
   }
@@ -107,19 +112,24 @@ export class Phone {
 
   /** One request, names resolved by the resolver of the lease, redirects not followed. */
   async ask(url: string, options: AskOptions = {}): Promise<HttpAnswer> {
-    const { code, stdout } = await this.namespace.run('curl', await this.#curl(url, options), '', (options.timeoutMs ?? 5000) + 5000)
+    const { code, stdout } = await this.namespace.run('curl', await this.#curl(url, options), '', (options.timeoutMs ?? ANSWER_MS) + 20_000)
     return parseAnswer(code, stdout)
   }
 
   /** A request that runs on its own: a long download. */
   async begin(url: string): Promise<Process> {
-    return this.namespace.spawn('curl', [...(await this.#curl(url, { timeoutMs: 60_000 })), '-o', '/dev/null', '-N'])
+    return this.namespace.spawn('curl', [...(await this.#curl(url, { timeoutMs: 240_000 })), '-o', '/dev/null', '-N'])
+  }
+
+  /** Bytes that have come in by its radio. */
+  async received(): Promise<number> {
+    return Number(await this.namespace.must('cat', ['/sys/class/net/wlan0/statistics/rx_bytes']))
   }
 
   /** What its resolver, or another, says of a name. `[]` where none answered. */
   async resolve(name: string, server?: string): Promise<string[]> {
     const at = server ?? (await this.#resolver())
-    const { stdout } = await this.namespace.run('busybox', ['nslookup', '-type=a', name, at], '', 8000)
+    const { stdout } = await this.namespace.run('busybox', ['nslookup', '-type=a', name, at], '', 30_000)
     const [, answers = ''] = stdout.split(/\n\s*\n/)
     return [...answers.matchAll(/Address(?: \d+)?:\s+([0-9.]+)\s*$/gm)].map(([, address]) => address ?? '')
   }
@@ -139,7 +149,7 @@ export class Phone {
     const [address] = numeric ? [hostname] : await this.resolve(hostname)
     const form = Object.entries(options.form ?? {}).flatMap(([key, value]) => ['--data-urlencode', `${key}=${value}`])
     return [
-      ...['-s', '-k', '-i', '--max-time', String((options.timeoutMs ?? 5000) / 1000), '-w', '\n%{http_code} %{time_total}'],
+      ...['-s', '-k', '-i', '--max-time', String((options.timeoutMs ?? ANSWER_MS) / 1000), '-w', '\n%{http_code} %{time_total}'],
       ...(options.userAgent ? ['-A', options.userAgent] : []),
       ...(numeric ? [] : ['--resolve', `${hostname}:${port || (protocol === 'https:' ? 443 : 80)}:${address ?? '11.22.33.254'}`]),
       ...form,

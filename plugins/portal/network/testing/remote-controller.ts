@@ -14,6 +14,7 @@ export interface RemoteOptions {
   stateDir?: string
   /** In front of node: `setpriv …`. */
   prefix?: readonly string[]
+  env?: NodeJS.ProcessEnv
 }
 
 export const PORTAL_PORT = 8081
@@ -70,7 +71,7 @@ export class RemoteController {
       fileURLToPath(new URL('./controller-host.ts', import.meta.url)),
       JSON.stringify(setting),
     ]
-    return new RemoteController(net.spawn(command, args))
+    return new RemoteController(net.spawn(command, args, options.env))
   }
 
   get health(): NetworkHealth | undefined {
