@@ -4,13 +4,14 @@ import { join } from 'node:path'
 import t from 'tap'
 import { until } from '../../../daemon/testing/processes.ts'
 import { GuestNet, INTERNET, SHOP } from './testing/guest-net.ts'
+import type { Process } from './testing/namespace.ts'
 import type { Phone } from './testing/phone.ts'
 import { PORTAL_PORT, RemoteController } from './testing/remote-controller.ts'
 
 const skip = GuestNet.unavailable('hostapd', 'hostapd_cli', 'socat')
 const API = 'https://portal.example/captive'
 
-t.test('a day on the guest network', { skip, timeout: 110_000 }, async (t) => {
+t.test('a day on the guest network', { skip, timeout: 290_000 }, async (t) => {
   const net = await GuestNet.create({ phones: 2 })
   t.teardown(() => net.end())
   const radio = await accessPoint(net)
@@ -41,7 +42,6 @@ t.test('a day on the guest network', { skip, timeout: 110_000 }, async (t) => {
     t.match(await anna.ask('http://10.66.0.1/portal'), { status: 200, body: 'portal' })
     const secure = await anna.ask('https://connectivitycheck.gstatic.com/generate_204')
     t.match(secure, { status: 0, exit: 7 }, 'reset, no certificate shown')
-    t.ok(secure.seconds < 2, 'at once')
     t.same(
       await anna.resolve('any.example', INTERNET.otherResolver),
       [INTERNET.address],
@@ -66,16 +66,15 @@ t.test('a day on the guest network', { skip, timeout: 110_000 }, async (t) => {
     )
     for (const state of ['captive', 'online']) {
       if (state === 'online') await controller.authorise([anna, ben].map(({ mac, ip }) => ({ mac, ip, seconds: 600 })))
-      const quick = { timeoutMs: 1000 }
       const [till, pinged, listener, byShop, router, other] = await Promise.all([
-        anna.ask(`http://${SHOP.till}:${SHOP.tillPort}/`, quick),
+        anna.ask(`http://${SHOP.till}:${SHOP.tillPort}/`),
         anna.pings(SHOP.till),
         anna.ask('http://10.66.0.1:8080/'),
-        anna.ask(`http://${SHOP.gateway}:8080/`, quick),
-        anna.ask(`http://${INTERNET.router}/`, quick),
+        anna.ask(`http://${SHOP.gateway}:8080/`, { timeoutMs: 1000 }),
+        anna.ask(`http://${INTERNET.router}/`),
         anna.pings(ben.ip),
       ])
-      t.match(till, { status: 0 }, `${state}: the till`)
+      t.match(till, { status: 0, exit: 7 }, `${state}: the till, refused at once`)
       t.equal(pinged, false, `${state}: the till does not answer`)
       t.match(listener, { status: 0, exit: 7 }, `${state}: the admin listener`)
       t.match(byShop, { status: 0 }, `${state}: by this box's address in the shop`)
@@ -92,11 +91,9 @@ t.test('a day on the guest network', { skip, timeout: 110_000 }, async (t) => {
     await net.internet.ip(['addr add fd99::1/64 dev fibre nodad', 'route add fd66::/64 via fd99::2'])
     await anna.namespace.ip(['addr add fd66::5/64 dev wlan0 nodad', 'route add default via fd66::1'])
     await controller.authorise([{ mac: anna.mac, ip: anna.ip, seconds: 600 }])
-    const ping = async () => (await anna.namespace.run('ping', ['-6', '-c', '1', '-W', '1', 'fd99::1'])).code === 0
-    t.equal(await ping(), false)
+    t.equal(await pings6(anna), false)
     t.match(await anna.ask(`http://[fd66::1]:${PORTAL_PORT}/`, { timeoutMs: 1000 }), { status: 0 })
     await controller.revoke([anna.mac])
-    await net.gateway.ip(['addr del fd66::1/64 dev br0', 'addr del fd99::2/64 dev wan0'])
   })
 
   await t.test('one tap: online, probes pass, bytes are counted', async (t) => {
@@ -105,7 +102,7 @@ t.test('a day on the guest network', { skip, timeout: 110_000 }, async (t) => {
     t.match(await anna.ask('https://any.example/bytes?n=2000000'), { status: 200 })
     const photo = join(net.dir, 'photo.jpg')
     writeFileSync(photo, Buffer.alloc(3_000_000))
-    t.match(await anna.ask('https://any.example/', { extra: ['--data-binary', `@${photo}`], timeoutMs: 20_000 }), { body: /3000000/ })
+    t.match(await anna.ask('https://any.example/', { extra: ['--data-binary', `@${photo}`], timeoutMs: 60_000 }), { body: /3000000/ })
     t.same(await anna.resolve('any.example', INTERNET.otherResolver), ['11.22.33.66'], 'an online guest may ask another resolver')
     const [usage] = (await controller.usage()).filter(({ mac }) => mac === anna.mac)
     t.ok(usage && usage.bytesDown > 2_000_000 && usage.bytesDown < 20_000_000, `down: ${usage?.bytesDown}`)
@@ -117,65 +114,80 @@ t.test('a day on the guest network', { skip, timeout: 110_000 }, async (t) => {
   })
 
   await t.test('revoke cuts a live download', async (t) => {
-    const download = await anna.begin('http://any.example/endless')
-    await until(async () => download.exitCode === null && (await rate(anna)) > 50_000, 'the download runs')
+    const download = await endless(anna)
     await controller.revoke([anna.mac])
-    await until(() => download.exitCode !== null, 'the download is cut', 20_000)
-    t.not(download.exitCode, 0)
+    await until(() => download.exitCode !== null, 'the download is cut')
+    t.equal(download.exitCode, CUT)
     t.match(await anna.ask('http://any.example/'), { status: 302 })
     await controller.revoke([anna.mac, '02:00:00:00:00:99'])
     t.pass('revoking twice, or a stranger, is no error')
   })
 
   await t.test('time that runs out cuts a live download, and leaves its count to be read', async (t) => {
-    await controller.authorise([{ mac: anna.mac, ip: anna.ip, seconds: 3, bytesDown: 1000 }])
-    const download = await anna.begin('http://any.example/endless')
-    await until(async () => (await rate(anna)) > 50_000, 'the download runs')
-    await until(() => download.exitCode !== null, 'the download is cut', 20_000)
-    t.not(download.exitCode, 0)
+    await controller.authorise([{ mac: anna.mac, ip: anna.ip, seconds: 600, bytesDown: 1000 }])
+    const download = await endless(anna)
+    t.equal(download.exitCode, null, 'it runs')
+    await controller.authorise([{ mac: anna.mac, ip: anna.ip, seconds: 2 }])
+    await until(() => download.exitCode !== null, 'the download is cut')
+    t.equal(download.exitCode, CUT)
     t.match(await anna.ask('http://any.example/'), { status: 302 })
     const [usage] = (await controller.usage()).filter(({ mac }) => mac === anna.mac)
-    t.ok(usage && usage.bytesDown > 50_000, 'what it used is there for the receipt')
+    t.ok(usage && usage.bytesDown > LIVE, 'what it used is there for the receipt')
   })
 
-  await t.test('hostapd says who comes and goes, and a second life of it is found', async (t) => {
-    await until(async () => {
-      await radio.say(`NEW_STA ${anna.mac}`)
-      await radio.say(`DISASSOCIATE ${anna.mac}`)
-      return seen('left', 'hostapd') !== undefined
-    }, 'both signs of hostapd')
-    t.ok(seen('joined', 'hostapd'))
+  await t.test('hostapd says who comes and goes, and a second life of it is found', async () => {
+    /** By hostapd, as often as it takes to be heard; resolves when nothing said of it is still on its way. */
+    const comesAndGoes = async (mac: string, marker: string) => {
+      const before = controller.sightings.length
+      const heard = (kind: string, of: string) =>
+        controller.sightings.slice(before).some((one) => one.by === 'hostapd' && one.kind === kind && one.mac === of)
+      await until(async () => {
+        await radio.say(`NEW_STA ${mac}`)
+        await radio.say(`DISASSOCIATE ${mac}`)
+        return heard('joined', mac) && heard('left', mac)
+      }, 'both signs of hostapd')
+      // Signs are told in order.
+      await radio.say(`NEW_STA ${marker}`)
+      await until(() => heard('joined', marker), 'the last sign')
+    }
+    await comesAndGoes(anna.mac, '02:00:5e:77:00:01')
     await radio.restart()
-    const before = controller.sightings.length
-    const again = () => controller.sightings.slice(before).some(({ by, mac }) => by === 'hostapd' && mac === ben.mac)
-    await until(async () => {
-      await radio.say(`NEW_STA ${ben.mac}`)
-      await radio.say(`DISASSOCIATE ${ben.mac}`)
-      return again()
-    }, 'a sign of the new hostapd')
+    await comesAndGoes(ben.mac, '02:00:5e:77:00:02')
   })
 
   await t.test('a phone that is carried out of the shop is given up by the network', async (t) => {
-    await ben.ask('http://10.66.0.1/portal')
+    const last = () => controller.sightings.findLast(({ mac }) => mac === ben.mac)
+    // He is here for certain: the kernel has to ask for him anew, and he answers.
+    await until(async () => {
+      await net.gateway.run('ip', ['neigh', 'flush', 'dev', 'br0'])
+      await ben.ask('http://10.66.0.1/portal')
+      return last()?.kind === 'seen'
+    }, 'he is here')
     await ben.leave()
-    // The kernel asks as soon as it has something for the phone; by itself the controller has it ask after 40 s of silence.
-    await net.gateway.run('busybox', ['ping', '-c', '1', '-W', '1', ben.ip])
-    await net.gateway.run('ip', ['neigh', 'replace', ben.ip, 'lladdr', ben.mac, 'dev', 'br0', 'nud', 'probe'])
-    await until(() => seen('silent', 'neighbour', ben.mac) !== undefined, 'the kernel gives it up', 30_000)
-    t.ok(seen('silent', 'neighbour', ben.mac))
+    // By itself the controller has the kernel ask after 40 s of silence.
+    await until(async () => {
+      await net.gateway.run('ip', ['neigh', 'replace', ben.ip, 'lladdr', ben.mac, 'dev', 'br0', 'nud', 'probe'])
+      // Three questions to him and three to all, a second apart.
+      return until(() => last()?.kind === 'silent', 'the kernel gives him up', 15_000).then(
+        () => true,
+        () => false,
+      )
+    }, 'he is given up')
+    t.match(last(), { kind: 'silent', by: 'neighbour' })
   })
 
   await t.test('200 at once: one call, all online, all gone', async (t) => {
-    const crowd = await net.addCrowd(200)
-    await controller.authorise(crowd.members.map(({ mac, ip }) => ({ mac, ip, seconds: 600 })))
+    // 200 phones with radios of their own, and the whole gateway: end-to-end.test.ts.
+    const crowd = Array.from({ length: 199 }, (_, at) => `02:00:5e:81:00:${at.toString(16).padStart(2, '0')}`)
+    const all = [...crowd, anna.mac]
+    await controller.authorise(all.map((mac) => ({ mac, seconds: 600 })))
     const online = async () =>
-      (await net.gateway.must('nft', ['list', 'set', 'inet', 'shopwire_portal', 'online'])).match(/02:00:5e:81/g)?.length ?? 0
+      (await net.gateway.must('nft', ['list', 'set', 'inet', 'shopwire_portal', 'online'])).match(/02:00:5e:/g)?.length ?? 0
     t.equal(await online(), 200)
-    const last = crowd.members.at(-1)
-    const asked = await crowd.namespace.run('curl', ['-s', '--max-time', '5', '--interface', last?.ip ?? '', `http://${INTERNET.address}/`])
-    t.match(asked.stdout, /"from"/)
-    await controller.revoke(crowd.members.map(({ mac }) => mac))
+    t.match(await anna.ask(`http://${INTERNET.address}/`), { status: 200 }, 'the last of them')
+    await controller.revoke(all)
     t.equal(await online(), 0)
+    t.match(await anna.ask(`http://${INTERNET.address}/`), { status: 302 })
   })
 
   await t.test('one MAC at two places is told', async (t) => {
@@ -199,16 +211,26 @@ t.test('a day on the guest network', { skip, timeout: 110_000 }, async (t) => {
     t.notMatch(await net.gateway.must('bridge', ['-d', 'link', 'show']), /isolated on/)
     await ben.radio(true)
     await until(() => anna.pings(ben.ip), 'control: without isolation the other guest answers')
+    await until(() => pings6(anna), 'control: without the rules there is a way by IPv6')
     t.notMatch(await processes(net), /dnsmasq|hostapd_cli|ip -o monitor|nft monitor/)
   })
 })
 
-/** Bytes a second that come in at the phone. */
-async function rate(phone: Phone): Promise<number> {
-  const read = async () => Number(await phone.namespace.must('cat', ['/sys/class/net/wlan0/statistics/rx_bytes']))
-  const before = await read()
-  await new Promise((wake) => setTimeout(wake, 200))
-  return ((await read()) - before) * 5
+/** curl(1), exit codes: the connection was reset while it received. */
+const CUT = 56
+/** Bytes after which a download is under way. */
+const LIVE = 200_000
+
+async function endless(phone: Phone): Promise<Process> {
+  const before = await phone.received()
+  const download = await phone.begin('http://any.example/endless')
+  await until(async () => (await phone.received()) - before > LIVE, 'the download runs')
+  return download
+}
+
+/** The internet's router by IPv6. */
+async function pings6(phone: Phone): Promise<boolean> {
+  return (await phone.namespace.run('ping', ['-6', '-c', '1', '-W', '1', 'fd99::1'])).code === 0
 }
 
 async function processes(net: GuestNet): Promise<string> {
@@ -229,7 +251,7 @@ async function accessPoint(net: GuestNet) {
     say: (command: string) => net.gateway.run('hostapd_cli', ['-p', folder, '-i', 'br0', 'raw', ...command.split(' ')]),
     restart: async () => {
       child.kill('SIGTERM')
-      await until(() => child.exitCode !== null, 'hostapd ends')
+      await until(() => child.exitCode !== null || child.signalCode !== null, 'hostapd ends')
       child = run()
     },
   }

@@ -11,7 +11,7 @@ const skip = GuestNet.unavailable()
 const API = 'https://portal.example/captive'
 const OURS = 'shopwire-portal.conf'
 
-t.test("a shop's own dnsmasq is joined", { skip, timeout: 240_000 }, async (t) => {
+t.test("a shop's own dnsmasq is joined", { skip, timeout: 290_000 }, async (t) => {
   const net = await GuestNet.create()
   t.teardown(() => net.end())
   const theirs = new ShopsDnsmasq(net)
@@ -52,7 +52,7 @@ t.test("a shop's own dnsmasq is joined", { skip, timeout: 240_000 }, async (t) =
     )
     theirs.allow(true)
     await theirs.systemctl('try-restart')
-    await until(() => controller.health?.state === 'online', 'the file is seen to be read')
+    await controller.tells('online')
   })
 
   await t.test('a phone has its lease, its portal, the walled garden, and the internet after its tap; the sighting arrives', async (t) => {
@@ -92,10 +92,10 @@ t.test("a shop's own dnsmasq is joined", { skip, timeout: 240_000 }, async (t) =
 
   await t.test('it ends and comes back: told both times', async () => {
     await theirs.end()
-    await until(() => controller.health?.detail === 'dnsmasq-down', 'the fault')
+    await controller.tells('dnsmasq-down')
     await until(() => controller.logs.some(({ fields }) => /no dnsmasq answers on 10\.66\.0\.1/.test(String(fields.reason))), 'the line')
     await theirs.start()
-    await until(() => controller.health?.state === 'online', 'well again')
+    await controller.tells('online')
   })
 
   await t.test('stop: our file goes, nothing else does, and guests get no more addresses', async (t) => {

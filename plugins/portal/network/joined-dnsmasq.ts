@@ -36,6 +36,7 @@ export class JoinedDnsmasq {
   #health: (reason: string | undefined) => void = () => {}
   #told: string | undefined
   #cancel = (): void => {}
+  #working: Promise<void> = Promise.resolve()
   #stopped = false
 
   constructor(config: DnsmasqConfig, parts: { clock: Clock; log: Logger }) {
@@ -52,7 +53,8 @@ export class JoinedDnsmasq {
   async start(health: (reason: string | undefined) => void): Promise<void> {
     this.#health = health
     this.#resolver.setServers([this.#config.subnet.own])
-    await this.#begin()
+    this.#working = this.#begin()
+    await this.#working
   }
 
   /** Names are looked up anew: what the walled garden held is gone. */
@@ -69,6 +71,7 @@ export class JoinedDnsmasq {
     this.#stopped = true
     this.#cancel()
     this.#resolver.cancel()
+    await this.#working
     if (!existsSync(this.#file)) return
     await rm(this.#file, { force: true })
     const problem = await systemctl('try-restart')
@@ -77,31 +80,33 @@ export class JoinedDnsmasq {
   }
 
   async #begin(): Promise<void> {
-    const problem = await this.#write()
-    if (problem !== undefined) {
-      this.#tell(problem)
+    const written = await this.#write()
+    if (written.problem !== undefined) {
+      this.#tell(written.problem)
       this.#later(WRITE_AGAIN_MS, () => this.#begin())
       return
     }
-    if ((await this.#fault()) === undefined) this.forgetNames()
-    else await this.#restart()
+    const answer = await this.#ask()
+    // One that has read it is left in peace, and so is one that does not answer while the guest interface is away.
+    if (written.isNew || answer === 'unread') await this.#restart()
+    else this.forgetNames()
     await this.#look()
   }
 
-  async #write(): Promise<string | undefined> {
+  async #write(): Promise<{ isNew: boolean; problem?: string }> {
     const { joinDir } = this.#config.network.dhcp
     // Hidden, so that a dnsmasq that starts meanwhile does not read it (dnsmasq(8), "--conf-dir").
     const draft = join(joinDir, `.${FILE}`)
     try {
-      if ((await readFile(this.#file, 'utf8').catch(() => '')) === this.#text) return undefined
+      if ((await readFile(this.#file, 'utf8').catch(() => '')) === this.#text) return { isNew: false }
       await mkdir(joinDir, { recursive: true })
       await writeFile(draft, this.#text)
-      const objection = await this.#objection(draft)
-      if (objection === undefined) await rename(draft, this.#file)
+      const problem = await this.#objection(draft)
+      if (problem === undefined) await rename(draft, this.#file)
       else await rm(draft, { force: true })
-      return objection
+      return { isNew: true, ...(problem === undefined ? {} : { problem }) }
     } catch (error) {
-      return `${this.#file} cannot be written: ${error instanceof Error ? error.message : String(error)}`
+      return { isNew: true, problem: `${this.#file} cannot be written: ${error instanceof Error ? error.message : String(error)}` }
     }
   }
 
@@ -129,13 +134,20 @@ export class JoinedDnsmasq {
       return
     }
     const end = this.#clock.mono() + START_MS
-    while (!this.#stopped && this.#clock.mono() < end && (await this.#fault()) !== undefined) await this.#clock.sleep(SOON_MS)
+    while (!this.#stopped && this.#clock.mono() < end && (await this.#ask()) !== 'read') await this.#clock.sleep(SOON_MS)
   }
 
   async #look(): Promise<void> {
-    const fault = await this.#fault()
-    this.#tell(fault)
-    this.#later(fault === undefined ? WELL_MS : WAITING_MS, () => this.#look())
+    const { interface: device } = this.#config.network
+    const answer = await this.#ask()
+    this.#tell(
+      answer === 'read'
+        ? undefined
+        : answer === 'unread'
+          ? `dnsmasq has not read ${this.#file}: systemctl restart dnsmasq`
+          : `no dnsmasq answers on ${this.#config.subnet.own}: it must run, and listen on ${device}`,
+    )
+    this.#later(answer === 'read' ? WELL_MS : WAITING_MS, () => this.#look())
   }
 
   /** What is the same as before is no news; the first word is. */
@@ -146,20 +158,20 @@ export class JoinedDnsmasq {
   }
 
   #later(ms: number, act: () => Promise<void>): void {
-    if (!this.#stopped) this.#cancel = this.#clock.timer(ms, () => void act())
+    if (this.#stopped) return
+    this.#cancel = this.#clock.timer(ms, () => {
+      this.#working = act()
+    })
   }
 
-  async #fault(): Promise<string | undefined> {
-    const { own } = this.#config.subnet
+  async #ask(): Promise<'read' | 'unread' | 'silent'> {
     try {
       const records = await this.#resolver.resolveTxt(PROOF)
-      if (records.flat().includes(this.#hash)) return undefined
+      return records.flat().includes(this.#hash) ? 'read' : 'unread'
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      if (code === 'ECONNREFUSED' || code === 'ETIMEOUT')
-        return `no dnsmasq answers on ${own}: it must run, and listen on ${this.#config.network.interface}`
+      return code === 'ECONNREFUSED' || code === 'ETIMEOUT' ? 'silent' : 'unread'
     }
-    return `dnsmasq has not read ${this.#file}: systemctl restart dnsmasq`
   }
 }
 

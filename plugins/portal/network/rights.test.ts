@@ -2,6 +2,7 @@
 import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { until } from '../../../daemon/testing/processes.ts'
 import { capabilities, missingCapabilities } from './rights.ts'
 import { GuestNet, INTERNET } from './testing/guest-net.ts'
 import { RemoteController } from './testing/remote-controller.ts'
@@ -23,40 +24,41 @@ const unprivileged = (capabilities: readonly string[]): string[] => {
   ]
 }
 
-t.test('a user with exactly the three capabilities runs the guest network', { skip, timeout: 110_000 }, async (t) => {
+t.test('under another user, as systemd starts it', { skip, timeout: 290_000 }, async (t) => {
   const net = await GuestNet.create()
   t.teardown(() => net.end())
   const stateDir = stateOf(net)
-  const prefix = unprivileged(['net_admin', 'net_raw', 'net_bind_service'])
-  const controller = await RemoteController.start(net, { stateDir, prefix, config: { walledGarden: ['garden.example'], downKbps: 50_000 } })
-  const { phone } = net
-  await phone.join()
-  t.match(await phone.ask('http://any.example/'), { status: 302 })
-  t.match(await phone.ask('https://garden.example/'), { status: 200 })
-  await controller.authorise([{ mac: phone.mac, ip: phone.ip, seconds: 600, downKbps: 20_000 }])
-  t.match(await phone.ask(`http://${INTERNET.address}/`), { status: 200 })
-  t.ok(
-    controller.sightings.some(({ by, kind }) => by === 'dhcp' && kind === 'joined'),
-    'its script was run',
-  )
-  t.same(controller.healths, [{ state: 'online' }])
-  t.same(
-    controller.logs.filter(({ log }) => log === 'warn' || log === 'error'),
-    [],
-  )
-  await controller.stop()
-  t.equal((await net.gateway.must('nft', ['list', 'ruleset'])).trim(), '')
-})
 
-t.test('without them it says which, why and what to do, and leaves nothing behind', { skip, timeout: 110_000 }, async (t) => {
-  const net = await GuestNet.create({ phones: 0 })
-  t.teardown(() => net.end())
-  const stateDir = stateOf(net)
-  const controller = RemoteController.make(net, { stateDir, prefix: unprivileged(['net_bind_service']) })
-  const refusal = { code: 'network-denied', message: /CAP_NET_ADMIN is missing.*AmbientCapabilities=.*CAP_NET_RAW is missing/ }
-  await t.rejects(controller.call('start'), refusal)
-  await controller.call('start').catch((error: Error) => t.notMatch(error.message, 'CAP_NET_BIND_SERVICE'))
-  t.equal((await net.gateway.must('nft', ['list', 'ruleset'])).trim(), '')
+  await t.test('a user with exactly the three capabilities runs the guest network', async (t) => {
+    const prefix = unprivileged(['net_admin', 'net_raw', 'net_bind_service'])
+    const controller = await RemoteController.start(net, {
+      stateDir,
+      prefix,
+      config: { walledGarden: ['garden.example'], downKbps: 50_000 },
+    })
+    const { phone } = net
+    await phone.join()
+    t.match(await phone.ask('http://any.example/'), { status: 302 })
+    t.match(await phone.ask('https://garden.example/'), { status: 200 })
+    await controller.authorise([{ mac: phone.mac, ip: phone.ip, seconds: 600, downKbps: 20_000 }])
+    t.match(await phone.ask(`http://${INTERNET.address}/`), { status: 200 })
+    await until(() => controller.sightings.some(({ by, kind }) => by === 'dhcp' && kind === 'joined'), 'its script was run')
+    t.same(controller.healths, [{ state: 'online' }])
+    t.same(
+      controller.logs.filter(({ log }) => log === 'warn' || log === 'error'),
+      [],
+    )
+    await controller.stop()
+    t.equal((await net.gateway.must('nft', ['list', 'ruleset'])).trim(), '')
+  })
+
+  await t.test('without them it says which, why and what to do, and leaves nothing behind', async (t) => {
+    const controller = RemoteController.make(net, { stateDir, prefix: unprivileged(['net_bind_service']) })
+    const refusal = { code: 'network-denied', message: /CAP_NET_ADMIN is missing.*AmbientCapabilities=.*CAP_NET_RAW is missing/ }
+    await t.rejects(controller.call('start'), refusal)
+    await controller.call('start').catch((error: Error) => t.notMatch(error.message, 'CAP_NET_BIND_SERVICE'))
+    t.equal((await net.gateway.must('nft', ['list', 'ruleset'])).trim(), '')
+  })
 })
 
 t.test('root is judged by what it has, others by what their helpers will have', async (t) => {

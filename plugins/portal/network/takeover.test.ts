@@ -1,4 +1,5 @@
 /** What may happen to a controller while it holds the network: crashes, other people's hands, lines that break. In namespaces. */
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -26,7 +27,7 @@ table ip nat {
 }
 `
 
-t.test('crashes, strangers and broken lines', { skip, timeout: 110_000 }, async (t) => {
+t.test('crashes, strangers and broken lines', { skip, timeout: 290_000 }, async (t) => {
   const net = await GuestNet.create()
   t.teardown(() => net.end())
   await net.gateway.must('nft', ['-f', '-'], FOREIGN)
@@ -38,12 +39,13 @@ t.test('crashes, strangers and broken lines', { skip, timeout: 110_000 }, async 
   let controller = await RemoteController.start(net)
   const { phone } = net
   await phone.join()
-  const page = async () => (await phone.ask(`http://${INTERNET.address}/`, { timeoutMs: 2000 })).status
+  const page = async () => (await phone.ask(`http://${INTERNET.address}/`)).status
   const dnsmasq = () => readFileSync(join(net.dir, 'state', 'dnsmasq.pid'), 'utf8').trim()
 
   await t.test("the rules of the shop's IT stay as they were, and guests pass them", async (t) => {
     t.equal(await foreign(), before)
-    t.match(controller.health, { state: 'online' }, 'a drop policy that knows the guest interface is no fault')
+    t.same(controller.healths, [{ state: 'online' }], 'a drop policy that knows the guest interface is no fault')
+    await controller.tells('online')
     await controller.authorise([{ mac: phone.mac, ip: phone.ip, seconds: 600 }])
     t.equal(await page(), 200)
   })
@@ -56,8 +58,8 @@ t.test('crashes, strangers and broken lines', { skip, timeout: 110_000 }, async 
       async () => (await net.gateway.run('nft', ['list', 'set', 'inet', 'shopwire_portal', 'online'])).stdout.includes(phone.mac),
       'the rules are back',
     )
-    t.match(controller.healths, [{ state: 'online' }, { state: 'fault', detail: 'rules-lost' }])
-    await until(() => controller.health?.state === 'online', 'well again')
+    await controller.tells('rules-lost')
+    await controller.tells('online')
     t.equal(await page(), 200)
     const [after] = await controller.usage()
     t.ok(counted && after && after.bytesDown >= counted.bytesDown && counted.bytesDown > 500_000, 'counters go on')
@@ -70,7 +72,8 @@ t.test('crashes, strangers and broken lines', { skip, timeout: 110_000 }, async 
       async () => (await net.gateway.must('nft', ['list', 'chain', 'inet', 'shopwire_portal', 'from_guests'])).includes('@online'),
       'the chain is back',
     )
-    await until(() => controller.health?.state === 'online', 'well again')
+    await controller.tells('rules-lost')
+    await controller.tells('online')
     await net.gateway.must('nft', ['flush', 'set', 'inet', 'shopwire_portal', 'online'])
     await until(async () => {
       await controller.usage()
@@ -85,74 +88,69 @@ t.test('crashes, strangers and broken lines', { skip, timeout: 110_000 }, async 
       ['-f', '-'],
       'table ip strict {\n chain FORWARD { type filter hook forward priority 0; policy drop;\n  iifname "docker0" accept\n }\n}\n',
     )
-    await until(() => controller.health?.detail === 'foreign-drop', 'the fault')
-    t.match(
-      controller.logs.find(({ message }) => message.includes('other rules drop')),
-      { fields: { chains: 'ip strict FORWARD' } },
-    )
+    await controller.tells('foreign-drop')
+    t.match(await controller.line(/other rules drop/), { log: 'warn', fields: { chains: 'ip strict FORWARD' } })
     await net.gateway.must('nft', ['delete', 'table', 'ip', 'strict'])
-    await until(() => controller.health?.state === 'online', 'well again')
+    await controller.tells('online')
   })
 
   await t.test('dnsmasq is killed and comes back', async (t) => {
     const first = dnsmasq()
     process.kill(Number(first), 'SIGKILL')
-    await until(() => controller.health?.detail === 'dnsmasq-down', 'the fault')
-    await until(() => controller.health?.state === 'online', 'well again')
+    await controller.tells('dnsmasq-down')
+    await controller.tells('online')
     t.not(dnsmasq(), first)
     t.same(await phone.resolve('any.example'), [INTERNET.address])
   })
 
   await t.test('the line breaks, the LTE stick takes over, the line comes back', async (t) => {
     await net.uplink(false)
-    await until(() => controller.health?.detail === 'uplink-down', 'the fault')
+    await controller.tells('uplink-down')
     await net.route('lte0')
-    await until(() => controller.health?.state === 'online', 'by LTE')
+    await controller.tells('online')
     await until(async () => (await page()) === 200, 'guests go out by LTE')
     const { body } = await phone.ask(`http://${INTERNET.address}/`)
     t.match(body, '198.51.100.2')
-    t.match(
-      await phone.ask(`http://${INTERNET.lteRouter}/`, { timeoutMs: 1000 }),
-      { status: 0 },
-      "the new line's router is out of bounds, too",
-    )
+    t.match(await phone.ask(`http://${INTERNET.lteRouter}/`), { status: 0, exit: 7 }, "the new line's router is out of bounds, too")
     await net.uplink(true)
     await until(
-      async () => (await phone.ask(`http://${INTERNET.address}/`, { timeoutMs: 1000 })).body.includes('203.0.113.2'),
+      async () => (await phone.ask(`http://${INTERNET.address}/`, { timeoutMs: 5_000 })).body.includes('203.0.113.2'),
       'by the line again',
     )
   })
 
   await t.test('the guest interface goes and comes back with everybody on it', async (t) => {
     await net.gateway.ip(['link set br0 name br1'])
-    await until(() => controller.health?.detail === 'no-interface', 'the fault')
+    await controller.tells('no-interface')
     await controller.authorise([{ mac: phone.mac, ip: phone.ip, seconds: 900 }])
     t.pass('a grant is taken meanwhile')
     await net.gateway.ip(['link set br1 name br0', 'link set br0 up'])
-    await until(() => controller.health?.state === 'online', 'well again')
+    await controller.tells('online')
     await until(async () => (await page()) === 200, 'online again')
   })
 
   await t.test('kill -9: guests stay online without us; the next start ends the orphan and restores counters', async (t) => {
     const orphan = dnsmasq()
     const [used] = await controller.usage()
-    const { pid = 0 } = controller.child
-    const pids = (await net.gateway.must('ip', ['netns', 'pids', net.gateway.name])).split('\n')
-    const node = pids.find((one) => one !== '' && readFileSync(`/proc/${one}/cmdline`, 'utf8').includes('controller-host'))
-    process.kill(Number(node ?? pid), 'SIGKILL')
+    // It alone, not its group: `ip netns exec` becomes what it runs.
+    const gone = once(controller.child, 'exit')
+    controller.child.kill('SIGKILL')
+    await gone
     t.equal(await page(), 200, 'still online')
+    t.ok(isAlive(orphan), 'its dnsmasq, too')
     controller = await RemoteController.start(net)
     t.not(dnsmasq(), orphan)
-    t.notOk(isAlive(orphan), 'the orphan has ended')
+    await until(() => !isAlive(orphan), 'the orphan has ended')
     t.equal(await page(), 302, 'closed to everybody until the portal says who')
     await controller.authorise([
       { mac: phone.mac, ip: phone.ip, seconds: 300, bytesUp: used?.bytesUp ?? 0, bytesDown: used?.bytesDown ?? 0 },
     ])
     const [restored] = await controller.usage()
-    t.match(restored, { bytesUp: used?.bytesUp, bytesDown: used?.bytesDown })
-    t.equal(await page(), 200)
+    // What the box itself sends meanwhile, an ARP question, is counted.
+    t.ok(used && restored && used.bytesDown > 400_000 && restored.bytesUp >= used.bytesUp && restored.bytesDown >= used.bytesDown)
+    t.equal((await phone.ask(`http://${INTERNET.address}/bytes?n=100000`)).status, 200)
     const [after] = await controller.usage()
-    t.ok(used && after && after.bytesDown > used.bytesDown, 'and counts on')
+    t.ok(restored && after && after.bytesDown >= restored.bytesDown + 100_000, 'and counts on')
   })
 
   await t.test('after stop the box is as it was', async (t) => {

@@ -10,10 +10,10 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Crowd } from './crowd.ts'
 import { must, Namespace, type Process, removeNamespace, run } from './namespace.ts'
 import { Phone } from './phone.ts'
+import { program } from './program.ts'
 
 const PREFIX = 'swg'
 let made = 0
@@ -195,13 +195,13 @@ export class GuestNet {
         `address=/rebind.example/${SHOP.till}`,
       ]),
       resolver('dns-other', INTERNET.otherResolver, ['address=/#/11.22.33.66']),
-      server(this.internet, ['80', '443', key, cert]),
+      this.#server(this.internet, ['80', '443', key, cert]),
     ])
     await writeFile(join(this.dir, 'resolv.conf'), `nameserver ${INTERNET.address}\n`)
   }
 
   async #serveTill(): Promise<void> {
-    await server(this.till, [String(SHOP.tillPort)])
+    await this.#server(this.till, [String(SHOP.tillPort)])
   }
 
   async #dnsmasq(namespace: Namespace, name: string, lines: string[]): Promise<Process> {
@@ -211,11 +211,10 @@ export class GuestNet {
     const words = ['--keep-in-foreground', '--pid-file', `--conf-file=${file}`, '--log-facility=-']
     return started(namespace.spawn('dnsmasq', words), ': started, version')
   }
-}
 
-async function server(namespace: Namespace, args: string[]): Promise<Process> {
-  const file = fileURLToPath(new URL('./internet-server.ts', import.meta.url))
-  return started(namespace.spawn(process.execPath, ['--import=tsx', file, ...args]), 'ready')
+  #server(namespace: Namespace, args: string[]): Promise<Process> {
+    return started(namespace.spawn(process.execPath, [program('internet-server.ts', this.dir), ...args]), 'ready')
+  }
 }
 
 async function started(child: Process, word: string): Promise<Process> {

@@ -1,7 +1,7 @@
 /** A phone in a namespace of its own: joins with real DHCP, asks with curl. */
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { endProcess, type Namespace, type Process } from './namespace.ts'
+import { endProcess, must, type Namespace, type Process } from './namespace.ts'
 
 export interface HttpAnswer {
   /** curl's exit code: 0 answered, 7 refused or reset at connect, 28 timed out, 35 no TLS, 56 cut. */
@@ -74,8 +74,6 @@ export class Phone {
 
   /** Joins and asks for an address; resolves once it has one. Keeps the lease until `leave`. `extra` goes to udhcpc in place of the name. */
   async join(hostname = `phone-${this.port}`, extra: readonly string[] = []): Promise<string> {
-    // What an earlier stay left is no answer to this one.
-    await rm(join(this.#dir, 'lease'), { force: true })
     await this.radio(true)
     this.#dhcp = this.namespace.spawn(
       'udhcpc',
@@ -85,14 +83,14 @@ export class Phone {
       ],
       { LEASE_DIR: this.#dir },
     )
-    const end = performance.now() + 60_000
+    const end = performance.now() + 30_000
     for (;;) {
       const { ip } = await this.lease()
       if (ip) {
         this.ip = ip
         return ip
       }
-      if (performance.now() > end) throw new Error(`no lease within 60 s: ${this.#dhcp.output}`)
+      if (performance.now() > end) throw new Error(`no lease within 30 s: ${this.#dhcp.output}`)
       await new Promise((wake) => setTimeout(wake, 20))
     }
   }
@@ -102,6 +100,8 @@ export class Phone {
     await this.radio(false)
     if (this.#dhcp) await endProcess(this.#dhcp)
     this.#dhcp = undefined
+    // What this stay leaves is no answer to the next one.
+    await rm(join(this.#dir, 'lease'), { force: true })
   }
 
   /** The variables udhcpc gave its script: `ip`, `router`, `dns`, `lease`, `opt114` …; empty before there is a lease. */
@@ -123,7 +123,9 @@ export class Phone {
 
   /** Bytes that have come in by its radio. */
   async received(): Promise<number> {
-    return Number(await this.namespace.must('cat', ['/sys/class/net/wlan0/statistics/rx_bytes']))
+    const links = await must('ip', ['-n', this.namespace.name, '-j', '-s', 'link', 'show', 'dev', 'wlan0'])
+    const [link] = JSON.parse(links) as { stats64: { rx: { bytes: number } } }[]
+    return link?.stats64.rx.bytes ?? 0
   }
 
   /** What its resolver, or another, says of a name. `[]` where none answered. */

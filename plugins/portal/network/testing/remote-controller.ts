@@ -1,12 +1,13 @@
 /** A `NetworkController` that runs in the gateway's namespace of a guest net, and all it says. */
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { type ErrorBody, Failure } from '../../../../daemon/contract/errors.ts'
+import { until } from '../../../../daemon/testing/processes.ts'
 import type { Grant, Mac, NetworkConfig, NetworkHealth, Sighting, Station, Suspicion, Usage } from '../api.ts'
 import type { NftablesPorts } from '../nftables.ts'
 import { type GuestNet, INTERNET } from './guest-net.ts'
 import { endProcess, type Process } from './namespace.ts'
+import { program } from './program.ts'
 
 export interface RemoteOptions {
   config?: Partial<NetworkConfig>
@@ -41,6 +42,8 @@ export class RemoteController {
   readonly child: Process
   readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>()
   #last = 0
+  /** Healths that were waited for. */
+  #awaited = 0
 
   private constructor(child: Process) {
     this.child = child
@@ -67,8 +70,7 @@ export class RemoteController {
     const [command = process.execPath, ...args] = [
       ...(options.prefix ?? []),
       process.execPath,
-      '--import=tsx',
-      fileURLToPath(new URL('./controller-host.ts', import.meta.url)),
+      program('controller-host.ts', net.dir),
       JSON.stringify(setting),
     ]
     return new RemoteController(net.spawn(command, args, options.env))
@@ -76,6 +78,25 @@ export class RemoteController {
 
   get health(): NetworkHealth | undefined {
     return this.healths.at(-1)
+  }
+
+  /** Waits for this health, told after the one that was waited for last: one that is over within a moment is not missed. */
+  async tells(what: 'online' | string): Promise<void> {
+    await until(() => {
+      const at = this.healths.findIndex(({ state, detail }, index) => index >= this.#awaited && (detail ?? state) === what)
+      if (at >= 0) this.#awaited = at + 1
+      return at >= 0
+    }, `health ${what}`)
+  }
+
+  /** Waits for a log line. */
+  async line(what: RegExp): Promise<RemoteController['logs'][number]> {
+    let found: RemoteController['logs'][number] | undefined
+    await until(() => {
+      found = this.logs.find(({ message }) => what.test(message))
+      return found !== undefined
+    }, `the log line ${what}`)
+    return found as RemoteController['logs'][number]
   }
 
   authorise(grants: Grant[]): Promise<unknown> {
