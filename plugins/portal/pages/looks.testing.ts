@@ -1,0 +1,215 @@
+/** The pages in a real Chromium, as phones and desktops show them: in each state looked at in every size, light and dark. */
+import { existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import type { Test } from 'tap'
+import { FakeNetwork, macOf, Shop } from '../testing.ts'
+import type { Language } from './language.ts'
+
+const CHROMIUM = '/usr/bin/chromium'
+export const noChromium = existsSync(CHROMIUM) ? false : 'Chromium is not installed'
+/** Set to a folder to look at the pictures. */
+const pictures = process.env.SHOPWIRE_PICTURES
+
+/** Chromium comes from 127.0.0.1: that is the phone here. */
+export class OnePhone extends FakeNetwork {
+  override async stationAt(ip: string): ReturnType<FakeNetwork['stationAt']> {
+    return ip === '127.0.0.1' ? { mac: macOf(1), ip } : super.stationAt(ip)
+  }
+}
+
+const LOGO = `data:image/svg+xml;base64,${Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 40"><circle cx="20" cy="20" r="18" fill="#0a7d4f"/><path d="M20 8c5 6 5 18 0 24-5-6-5-18 0-24z" fill="#fff"/></svg>').toString('base64')}`
+export const CONFIG = {
+  name: { zh: '莲花茶铺', en: 'Lotus Tea' },
+  accent: '#0a7d4f',
+  logo: LOGO,
+  login: { sms: true, code: true },
+  sms: { via: 'hq' },
+  marketing: { zh: '我愿意接收优惠信息', en: 'Send me offers' },
+  member: { prefix: 'LT-' },
+  session: { minutes: 120, capacity: 2 },
+  offers: [
+    {
+      id: 'tea',
+      title: { zh: '第二杯半价', en: 'Second cup half price' },
+      text: { zh: '所有果茶，今日有效', en: 'All fruit teas, today' },
+      code: 'CP-TEA-2',
+      until: '2026-12-31',
+    },
+    { id: 'cake', title: { zh: '买茶送蛋糕', en: 'Cake with every pot' } },
+  ],
+}
+
+export function launch(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: CHROMIUM,
+    args: [
+      ...['--no-sandbox', '--headless', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
+      ...['--disable-component-update', '--disable-sync'],
+    ],
+    timeout: 120_000,
+  })
+}
+
+const SIZES = { small: { width: 320, height: 480 }, phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 800 } } as const
+
+interface Look {
+  size: keyof typeof SIZES
+  scheme: 'light' | 'dark'
+}
+
+/** Every size and every scheme, each once at least. */
+const EACH: readonly Look[] = [
+  { size: 'small', scheme: 'light' },
+  { size: 'phone', scheme: 'dark' },
+  { size: 'desktop', scheme: 'dark' },
+]
+/** Every size in every scheme. */
+export const ALL: readonly Look[] = (['small', 'phone', 'desktop'] as const).flatMap((size) => [
+  { size, scheme: 'light' },
+  { size, scheme: 'dark' },
+])
+
+/** A page of one shop, opened by the one phone; what it asked for that it must not, and what its console said. */
+export async function open(
+  browser: Browser,
+  one: Shop,
+  language: Language,
+  options: BrowserContextOptions = {},
+): Promise<{ page: Page; troubles: string[]; close: () => Promise<void> }> {
+  const context = await browser.newContext({ viewport: SIZES.small, locale: language === 'zh' ? 'zh-CN' : 'en-GB', ...options })
+  const page = await context.newPage()
+  page.setDefaultTimeout(60_000)
+  const troubles: string[] = []
+  page.on('console', (line) => {
+    if (['error', 'warning'].includes(line.type()) && !/status of (4|5)\d\d/.test(line.text())) troubles.push(line.text())
+  })
+  page.on('request', (request) => {
+    if (!request.url().startsWith(`http://127.0.0.1:${one.port}/`) && !request.url().startsWith('data:'))
+      troubles.push(`asks ${request.url()}`)
+  })
+  await page.goto(`http://127.0.0.1:${one.port}/`)
+  return { page, troubles, close: () => context.close() }
+}
+
+export async function picture(page: Page, name: string): Promise<void> {
+  if (!pictures) return
+  mkdirSync(pictures, { recursive: true })
+  await page.screenshot({ path: join(pictures, `${name}.png`) })
+}
+
+/** What breaks WCAG 2.2 AA on the page as it is now: contrast, names, sizes, language, headings, overflow. JavaScript, for the page. */
+const FAULTS = String.raw`(() => {
+  const found = []
+  const luminance = (colour) => {
+    const [r = 0, g = 0, b = 0] = (colour.match(/[\d.]+/g) || []).map(Number).map((one) => {
+      const channel = one / 255
+      return channel <= 0.04045 ? channel / 12.92 : ((channel + 0.055) / 1.055) ** 2.4
+    })
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+  }
+  const background = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor
+      if (!/, 0\)$|transparent/.test(colour)) return colour
+    }
+    return 'rgb(255, 255, 255)'
+  }
+  let looked = 0
+  for (const element of document.querySelectorAll('body *')) {
+    const text = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim())
+    if (!text || element.closest('svg') || !element.offsetParent) continue
+    looked++
+    const [a, b] = [luminance(getComputedStyle(element).color), luminance(background(element))]
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)
+    if (ratio < 4.5) found.push('contrast ' + ratio.toFixed(2) + ': ' + element.textContent)
+  }
+  if (looked < 2) found.push('nothing to look at')
+  for (const element of document.querySelectorAll('a, button, input, summary')) {
+    const box = element.getBoundingClientRect()
+    if (box.width === 0 || element.type === 'hidden') continue
+    const target = element.type === 'checkbox' ? element.closest('label').getBoundingClientRect() : box
+    // A link inside a sentence is exempt (2.5.8, "Inline").
+    if (target.height < 44 && !element.closest('p')) found.push('target of ' + Math.round(target.height) + ' px: ' + (element.textContent || element.name))
+    const label = element.id ? document.querySelector('label[for="' + element.id + '"]') : null
+    if (!(element.textContent || (label && label.textContent) || '').trim()) found.push('no name: ' + element.outerHTML.slice(0, 80))
+  }
+  for (const image of document.querySelectorAll('img:not([alt]), body > svg:not([aria-label]), li svg:not([aria-label])')) found.push('no text: ' + image.outerHTML.slice(0, 60))
+  if (!document.documentElement.lang) found.push('no language')
+  if (document.querySelectorAll('h1').length !== 1) found.push('not one h1')
+  if (document.documentElement.scrollWidth > innerWidth) found.push('scrolls sideways: ' + document.documentElement.scrollWidth + ' > ' + innerWidth)
+  return found
+})()`
+
+/** The page as it is now, in each of these looks. */
+export async function visit(t: Test, page: Page, language: Language, state: string, looks = EACH): Promise<void> {
+  for (const { size, scheme } of looks) {
+    await page.setViewportSize(SIZES[size])
+    await page.emulateMedia({ colorScheme: scheme })
+    t.same(await page.evaluate(FAULTS), [], `${state}, ${language}, ${size}, ${scheme}`)
+    if (state === 'welcome') {
+      const box = await page.getByRole('button').first().boundingBox()
+      t.ok(box && box.y + box.height <= SIZES[size].height, `the button is in sight: ${JSON.stringify(box)}`)
+    }
+    await picture(page, `${state}-${size}-${language}-${scheme}`)
+  }
+}
+
+/** A guest's way through all the pages there are. */
+export async function everyState(t: Test, browser: Browser, language: Language, looks = EACH): Promise<void> {
+  const one = await Shop.open({ config: CONFIG, network: new OnePhone(), ask: async () => ({}) })
+  t.teardown(() => one.close())
+  const { page, troubles, close } = await open(browser, one, language)
+  const zh = language === 'zh'
+  await visit(t, page, language, 'welcome', looks)
+
+  await page.locator('summary').nth(1).click()
+  await page.locator('#c').fill('WRONG-CODE')
+  await page.locator('form[action="code"] button').click()
+  // A click does not wait for the next page: each is waited for by what only it has.
+  await page.getByRole('alert').waitFor()
+  await visit(t, page, language, 'code-wrong', looks)
+
+  await page.getByRole('link', { name: zh ? '《使用条款》' : 'terms of use' }).click()
+  await page.getByRole('link', { name: zh ? '返回' : 'Back' }).waitFor()
+  await visit(t, page, language, 'terms', looks)
+  await page.getByRole('link', { name: zh ? '返回' : 'Back' }).click()
+
+  await page.locator('summary').first().click()
+  await page.locator('#p').fill('13800138000')
+  await page.locator('form[action="sms"] button').click()
+  await page.locator('form[action="verify"]').waitFor()
+  await visit(t, page, language, 'sms-code', looks)
+  await page.getByRole('link', { name: zh ? '更换手机号' : 'Use another number' }).click()
+  await page.locator('form[action="connect"]').waitFor()
+
+  one.network.events?.health({ state: 'fault', detail: 'uplink-down' })
+  await page.reload()
+  await visit(t, page, language, 'down', looks)
+  one.network.events?.health({ state: 'online' })
+  await page.getByRole('link', { name: zh ? '重试' : 'Try again' }).click()
+  await page.locator('form[action="connect"]').waitFor()
+
+  await one.tap(11)
+  await one.tap(12)
+  await page.reload()
+  await visit(t, page, language, 'full', looks)
+  await one.harness.command('-', 'revoke', { all: true })
+  await page.getByRole('link', { name: zh ? '重试' : 'Try again' }).click()
+
+  await page.locator('form[action="connect"] button').click()
+  await page.getByRole('heading', { name: zh ? '已连接' : "You're connected" }).waitFor()
+  t.equal(await page.getByRole('img').count(), 2, 'two codes as QR')
+  await visit(t, page, language, 'connected', looks)
+  await page.getByRole('link', { name: zh ? '在浏览器中打开本页' : 'Open this page in your browser' }).click()
+  await page.waitForURL(/\/v\//)
+  await one.clock.pass(2 * 3_600_000 + 6_000)
+  await page.reload()
+  await visit(t, page, language, 'welcome-back', looks)
+  await page.goto(`http://127.0.0.1:${one.port}/`)
+  await visit(t, page, language, 'ended', looks)
+  await page.goto(`http://127.0.0.1:${one.port}/nothing/here`)
+  await visit(t, page, language, 'not-found', looks)
+  t.same(troubles, [])
+  await close()
+}
