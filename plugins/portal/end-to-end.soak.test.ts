@@ -1,7 +1,7 @@
 /** What takes its time: a session that runs out cuts a live download. */
 import t from 'tap'
 import { until } from '../../daemon/testing/processes.ts'
-import { captive, house, tap } from './house.testing.ts'
+import { house, probe, tap } from './house.testing.ts'
 import { GuestNet } from './network/testing/guest-net.ts'
 
 t.test('time runs out and cuts a live download', { skip: GuestNet.unavailable('curl'), timeout: 240_000 }, async (t) => {
@@ -13,5 +13,5 @@ t.test('time runs out and cuts a live download', { skip: GuestNet.unavailable('c
   const cut = new Promise<void>((resolve) => download.once('exit', () => resolve()))
   await until(async () => (await shop.events('session-ended')).some((one) => one.reason === 'expired'), 'its time ran out', 120_000)
   await cut
-  t.ok(await captive(phone))
+  t.equal(await probe(phone), 302)
 })

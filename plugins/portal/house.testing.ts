@@ -1,5 +1,5 @@
 /** A shop, whole, for the long tests: the built gateway in a namespace with real nftables and dnsmasq, phones, and the internet behind it. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import type { JsonObject } from '../../daemon/contract/json.ts'
 import { type GatewayProcess, Shopfloor, until } from '../../daemon/testing/processes.ts'
 import { GuestNet, INTERNET } from './network/testing/guest-net.ts'
@@ -20,6 +20,8 @@ export class House {
     const floor = new Shopfloor()
     const gateway = await floor.gateway({
       prefix: net.gateway.prefix,
+      // What the portal keeps at run time goes with the test.
+      env: { TMPDIR: net.dir },
       config: {
         log: { level: 'debug' },
         plugins: {
@@ -67,30 +69,21 @@ export class House {
   }
 
   pluginPid(): number | undefined {
-    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
-    const found = pids.find((pid) => {
+    // The gateway was started through `ip netns exec`, which becomes what it runs.
+    const gateway = this.gateway.child?.pid
+    const children = readFileSync(`/proc/${gateway}/task/${gateway}/children`, 'utf8').split(' ').filter(Boolean)
+    const found = children.find((pid) => {
       try {
-        const environment = readFileSync(`/proc/${pid}/environ`, 'utf8')
         return (
-          environment.includes('SHOPWIRE_PLUGIN=portal') &&
-          readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('plugin-runner') &&
-          this.#ours(pid)
+          readFileSync(`/proc/${pid}/environ`, 'utf8').includes('SHOPWIRE_PLUGIN=portal') &&
+          readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('plugin-runner')
         )
       } catch {
+        // It has ended since.
         return false
       }
     })
     return found === undefined ? undefined : Number(found)
-  }
-
-  #ours(pid: string): boolean {
-    const parent = / (\d+) \d+ \d+ /.exec(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) \S/, ''))?.[1]
-    return parent === String(this.#daemonPid())
-  }
-
-  /** The gateway was started through `ip netns exec`, which becomes what it runs. */
-  #daemonPid(): number {
-    return this.gateway.child?.pid ?? 0
   }
 
   async close(): Promise<void> {
@@ -105,14 +98,13 @@ export async function house(t: Pick<typeof import('tap').default, 'teardown'>, p
   return opened
 }
 
-/** What a phone's own check says. */
-export async function captive(phone: Phone): Promise<boolean> {
-  const { status } = await phone.ask('http://connectivitycheck.gstatic.com/generate_204')
-  return status !== 204
+/** What a phone's own check is answered: 204 when it is online, 302 when it is not; 0 by nobody. */
+export async function probe(phone: Phone): Promise<number> {
+  return (await phone.ask('http://connectivitycheck.gstatic.com/generate_204')).status
 }
 
 export async function tap(phone: Phone): Promise<number> {
-  const probe = await phone.ask('http://connectivitycheck.gstatic.com/generate_204')
-  const { status } = await phone.ask(`${probe.headers.location}connect`, { form: { marketing: '' } })
+  const { headers } = await phone.ask('http://connectivitycheck.gstatic.com/generate_204')
+  const { status } = await phone.ask(`${headers.location}connect`, { form: { marketing: '' } })
   return status
 }

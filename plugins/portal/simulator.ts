@@ -141,9 +141,9 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   })
 }
 
-const USAGE = `shopwire sim portal [--via http://127.0.0.1:8880] [--phones 20] [--first 127.0.0.2] [--within 5s] [--every 60s] [--json]
+const USAGE = `shopwire sim portal [--via http://127.0.0.1:8880] [--phones 20] [--first 127.0.0.2] [--within 5s] [--every 60s] [--timeout 15s] [--json]
   phones that join, read the page, tap and are online. --via: the portal, or a web server behind the gateway; --first: address of the
-  first phone (each of a simulated network's phones is a loopback address); --every: again and again, until stopped
+  first phone (each of a simulated network's phones is a loopback address); --every: again and again, until stopped; --timeout: how long a phone waits for an answer
 shopwire sim portal --controller 127.0.0.1:8443 [--site default] [--username portal] [--password secret] [--api classic|os]
   an access point's controller, with ten clients from 127.0.0.2 on`
 
@@ -156,6 +156,7 @@ export default async function simulate(args: string[], out: (line: string) => vo
       first: { type: 'string', default: '127.0.0.2' },
       within: { type: 'string', default: '5s' },
       every: { type: 'string' },
+      timeout: { type: 'string', default: '15s' },
       json: { type: 'boolean', default: false },
       controller: { type: 'string' },
       site: { type: 'string', default: 'default' },
@@ -176,7 +177,7 @@ export default async function simulate(args: string[], out: (line: string) => vo
     via: new URL(values.via),
     addresses: addressesFrom(values.first, phones),
     withinMs: milliseconds(values.within),
-    timeoutMs: 15_000,
+    timeoutMs: milliseconds(values.timeout),
   }
   let failures = 0
   do {
