@@ -189,6 +189,8 @@ export class GuestNet {
       this.#dnsmasq(this.internet, name, [`listen-address=${address}`, ...lines])
     await Promise.all([
       resolver('dns', INTERNET.address, [
+        // Names are cached on their way, as real ones are.
+        'local-ttl=600',
         `address=/#/${INTERNET.address}`,
         `address=/garden.example/${INTERNET.garden}`,
         // What DNS rebinding looks like: a public name that stands for the shop's till.
