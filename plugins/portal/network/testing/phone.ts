@@ -83,14 +83,14 @@ export class Phone {
       ],
       { LEASE_DIR: this.#dir },
     )
-    const end = performance.now() + 30_000
+    const end = performance.now() + 60_000
     for (;;) {
       const { ip } = await this.lease()
       if (ip) {
         this.ip = ip
         return ip
       }
-      if (performance.now() > end) throw new Error(`no lease within 30 s: ${this.#dhcp.output}`)
+      if (performance.now() > end) throw new Error(`no lease within 60 s: ${this.#dhcp.output}`)
       await new Promise((wake) => setTimeout(wake, 20))
     }
   }
