@@ -29,7 +29,7 @@ t.test('a shop where all is well', async (t) => {
 })
 
 t.test('money in doubt is named, with the question to paste; the provider that gives no answer, too', async (t) => {
-  const { shop, open, code, is, alipay } = await payShop(t, { alipay: { giveUpMs: 600_000 } })
+  const { shop, open, code, is, alipay } = await payShop(t)
   alipay.faults.serverError = { pay: 1_000, query: 1_000 }
   const { payment } = await open('D-1', 1_250)
   await code()

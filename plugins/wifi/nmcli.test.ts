@@ -118,7 +118,7 @@ t.test('any name of 1 to 32 bytes reaches nmcli as it is: no option, no command,
     const text = bytes.toString('utf8')
     const exact = Buffer.from(text, 'utf8').equals(bytes)
     const args = ['connection', 'add', 'type', 'wifi', 'ssid', exact ? text : '%']
-    await (exact ? nmcli(args, { timeoutMs: 10_000 }) : nmcliWithBytes(args, bytes, { timeoutMs: 10_000 }))
+    await (exact ? nmcli(args, { timeoutMs: 60_000 }) : nmcliWithBytes(args, bytes, { timeoutMs: 60_000 }))
     return readFileSync(join(dir, 'nmcli.args')).subarray('connection\0add\0type\0wifi\0ssid\0'.length, -1)
   }
   for (const name of names) t.same(await given(Buffer.from(name)), Buffer.from(name), name)
@@ -129,7 +129,7 @@ t.test('any name of 1 to 32 bytes reaches nmcli as it is: no option, no command,
 t.test('a password goes through a file that has no name, whatever is in it', async (t) => {
   const dir = scripted(t, `cat "${SECRET_PATH}" >"$0.secret"; printf '%s' "$*" >"$0.args"; ls -l /proc/self/fd/3 >"$0.link"`)
   const password = ' \\101 spaces: # and \\backslashes\\ '
-  await withSecret(password, (fd) => nmcli(['connection', 'up', 'passwd-file', SECRET_PATH], { timeoutMs: 10_000, fd }))
+  await withSecret(password, (fd) => nmcli(['connection', 'up', 'passwd-file', SECRET_PATH], { timeoutMs: 60_000, fd }))
   const file = readFileSync(join(dir, 'nmcli.secret'), 'utf8')
   t.equal(file, passwdFile(password))
   const value = file.trim().replace('802-11-wireless-security.psk:', '')
@@ -177,14 +177,14 @@ t.test('a nmcli that hangs, floods, dies or is not there', async (t) => {
   const stopped = kind(new Radio(stop.signal).current('wlan0'))
   stop.abort(new Error('stopping'))
   t.equal(await stopped, 'Error: stopping', "node-wifi's nmcli is ended with the plugin")
-  script('while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done')
-  t.equal(await kind(nmcli(['general'], { timeoutMs: 20_000 })), 'nmcli-garbled')
+  script('exec yes xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx')
+  t.equal(await kind(nmcli(['general'], { timeoutMs: 60_000 })), 'nmcli-garbled')
   script('kill -9 $$')
-  t.equal(await kind(nmcli(['general'], { timeoutMs: 5_000 })), 'refused')
+  t.equal(await kind(nmcli(['general'], { timeoutMs: 60_000 })), 'refused')
   const path = process.env.PATH
   process.env.PATH = join(dir, 'nowhere')
-  t.equal(await kind(nmcli(['general'], { timeoutMs: 5_000 })), 'no-nmcli')
-  t.equal(await kind(nmcliWithBytes(['general', '%'], Buffer.from([255]), { timeoutMs: 5_000 })), 'no-nmcli')
+  t.equal(await kind(nmcli(['general'], { timeoutMs: 60_000 })), 'no-nmcli')
+  t.equal(await kind(nmcliWithBytes(['general', '%'], Buffer.from([255]), { timeoutMs: 60_000 })), 'no-nmcli')
   t.equal(await kind(new Radio(never).scan('wlan0')), 'no-nmcli')
   process.env.PATH = path
 })

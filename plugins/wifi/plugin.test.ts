@@ -31,7 +31,7 @@ t.test('the network of the config comes up, and its password is seen nowhere', a
 })
 
 t.test('a quiet night: looks that see nothing new write nothing, neither here nor at NetworkManager', async (t) => {
-  const { nmcli, harness } = await shop(t, { networks: [OFFICE, SPARE] }, () => {}, hurried(60))
+  const { nmcli, harness } = await shop(t, { networks: [OFFICE, SPARE] }, () => {}, hurried(4))
   await harness.until(() => harness.state('-')?.state === 'online' && harness.events.length === 1, 'online')
   const looks = () => nmcli.calls.filter((call) => call.includes('show')).length
   const settled = looks() + 2

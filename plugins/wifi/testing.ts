@@ -26,7 +26,10 @@ export interface Shop {
 export const OFFICE = { ssid: 'Shop Office', password: 'correct horse battery' }
 export const SPARE = { ssid: 'Spare 4G', password: 'spare-4g-router' }
 
-/** A clock on which minutes are seconds: `times` faster than the wall's. */
+/**
+ * A clock on which minutes are seconds: `times` faster than the wall's, or slower below 1. nmcli and what it starts are real and take their
+ * own time: a minute's trial needs several seconds of it where the machine is busy.
+ */
 export function hurried(times: number): Clock {
   const timer = (ms: number, run: () => void) => {
     const handle = setTimeout(run, ms / times)
@@ -84,7 +87,7 @@ export async function shop(t: Teardown, config: JsonObject, change: (scene: Scen
       shop.harness = await begin(other, shop.harness.store)
       return shop.harness
     },
-    until: (done, what) => shop.harness.until(done, what),
+    until: (done, what) => shop.harness.until(done, what, 60_000),
     everything: () => JSON.stringify([harnesses.map(({ events, states, logs, store }) => [events, states, logs, [...store]]), nmcli.calls]),
   }
   t.teardown(() => shop.harness.stop())
