@@ -3,10 +3,12 @@
  * the same bytes from memory, and hands them to the same noble. Noble alone ends in an empty `discover` listener; ours in entered, left,
  * health and a counted crowd. Runs alternate, and the ratio is taken from CPU time, which a busy machine disturbs least.
  */
+
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { performance } from 'node:perf_hooks'
+import { HandClock } from '../daemon/testing/hand-clock.ts'
 import { HciSocket } from '../plugins/beacon/adapter/hci-socket.ts'
 import type { OpenLink } from '../plugins/beacon/adapter/link.ts'
 import { NobleSession } from '../plugins/beacon/adapter/session.ts'
@@ -16,7 +18,7 @@ import { Hearing } from '../plugins/beacon/hearing.ts'
 import { Crowd } from '../plugins/beacon/presence/crowd.ts'
 import { report, SimulatedController } from '../plugins/beacon/simulator/controller.ts'
 import { Random } from '../plugins/beacon/simulator/random.ts'
-import { ManualClock, UUID } from '../plugins/beacon/testing.ts'
+import { UUID } from '../plugins/beacon/testing.ts'
 
 type Contender = 'noble' | 'shopwire'
 type Load = 'beacons' | 'shop' | 'phones' | 'rotating' | 'strangers'
@@ -105,7 +107,7 @@ interface NobleAlone {
 
 async function shopwire(): Promise<{ receive: (packet: Buffer) => void; decisions: () => number }> {
   const controller = new SimulatedController()
-  const clock = new ManualClock()
+  const clock = new HandClock()
   const config: BeaconConfig = {
     adapter: 'hci0',
     beacons: Object.fromEntries(

@@ -4,7 +4,7 @@ import { openIn } from './journal/testing/support.ts'
 import type { LedgerPage, PaymentRow, StatsAnswer, VisitRow } from './ledger/api.ts'
 import { PROJECTION, TABLES } from './ledger/projection.ts'
 import { Counter } from './ledger/testing/counter.ts'
-import { HandClock } from './ledger/testing/hand-clock.ts'
+import { HandClock } from './testing/hand-clock.ts'
 import { until } from './testing/processes.ts'
 import { WholeShop, ZONE } from './testing/whole-shop.ts'
 

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
+import { HandClock } from '../testing/hand-clock.ts'
 import { Counter, type CounterOptions, DAY, HOUR, MINUTE, openJournalIn } from './testing/counter.ts'
-import { HandClock } from './testing/hand-clock.ts'
 
 async function shop(t: Test, options: CounterOptions = {}): Promise<Counter> {
   const counter = await Counter.open(t.testdir(), options)
@@ -89,7 +89,7 @@ t.test('two visits that turn out to be one person’s become one: the older goes
 t.test('who comes again is returning; after 30 days, sleeping no more', async (t) => {
   const it = await shop(t)
   for (const away of [0, 1, 29, 31]) {
-    it.clock.pass(away * DAY)
+    it.clock.jump(away * DAY)
     await it.present('ann')
     await it.absent('ann')
     await it.pass(6 * MINUTE)
@@ -136,7 +136,7 @@ t.test('a restart in the middle: the visit goes on, and the grace that has run c
   await it.pass(10 * MINUTE)
   await it.absent('ann')
   await it.settle()
-  it.clock.pass(3 * MINUTE)
+  it.clock.jump(3 * MINUTE)
   await it.restart()
   await it.pass(MINUTE)
   t.equal((await it.told('visit.departed')).length, 0)

@@ -144,7 +144,7 @@ export class PluginHarness {
   }
 
   /** Waits until `done` holds; it is looked at again whenever the plugin says something, and every 20 ms. */
-  async until(done: () => boolean, what = 'condition', ms = 20_000): Promise<void> {
+  async until(done: () => boolean, what = 'condition', ms = 60_000): Promise<void> {
     const end = performance.now() + ms
     while (!done()) {
       if (performance.now() > end) throw new Error(`waited ${ms} ms for: ${what}`)

@@ -1,17 +1,19 @@
 /** Golden bytes and spoilt ones, through the sieve and the real noble to frames. */
+
 import fc from 'fast-check'
 import t from 'tap'
+import { HandClock } from '../../daemon/testing/hand-clock.ts'
 import { beaconKey, eddystoneKey, type Frame, framesOf, powerOf, proximityKey, urlKey } from './frames/frames.ts'
 import { ibeaconPayload, WECHAT_UUID } from './frames/payload.ts'
 import { fuzz } from './fuzz.ts'
 import { GOLDEN, OTHERS } from './golden.ts'
 import { H4Stream } from './hci/h4.ts'
 import { report } from './simulator/controller.ts'
-import { ear, ManualClock } from './testing.ts'
+import { ear } from './testing.ts'
 
 t.test('golden packets come out of noble as the frames they are', async (t) => {
   const heard: { address: string; rssi: number; frames: Frame[] }[] = []
-  const { controller, close, counts } = await ear(new ManualClock(), ({ address, rssi, advertisement }) =>
+  const { controller, close, counts } = await ear(new HandClock(), ({ address, rssi, advertisement }) =>
     heard.push({ address, rssi, frames: framesOf(advertisement) }),
   )
   t.teardown(close)
@@ -25,7 +27,7 @@ t.test('golden packets come out of noble as the frames they are', async (t) => {
 
 t.test('phones and wristbands are counted and never shown to noble', async (t) => {
   const heard: string[] = []
-  const { controller, close, counts } = await ear(new ManualClock(), ({ address }) => heard.push(address))
+  const { controller, close, counts } = await ear(new HandClock(), ({ address }) => heard.push(address))
   t.teardown(close)
   for (const { packet } of OTHERS) controller.send(Buffer.from(packet, 'hex'))
   t.same(heard, [])
@@ -34,7 +36,7 @@ t.test('phones and wristbands are counted and never shown to noble', async (t) =
 
 t.test('several reports in one event are told apart', async (t) => {
   const heard: number[] = []
-  const { controller, close, counts } = await ear(new ManualClock(), ({ rssi }) => heard.push(rssi))
+  const { controller, close, counts } = await ear(new HandClock(), ({ rssi }) => heard.push(rssi))
   t.teardown(close)
   const beacon = report({ address: 'c0:ff:ee:00:00:01', payload: payloadOf(10, 7), rssi: -50 }).subarray(5)
   const phone = Buffer.from(OTHERS[0]?.packet ?? '', 'hex').subarray(5)
@@ -47,7 +49,7 @@ t.test('several reports in one event are told apart', async (t) => {
 
 t.test('an extended report of a legacy beacon is heard as well', async (t) => {
   const heard: Frame[][] = []
-  const { controller, close } = await ear(new ManualClock(), ({ advertisement }) => heard.push(framesOf(advertisement)))
+  const { controller, close } = await ear(new HandClock(), ({ advertisement }) => heard.push(framesOf(advertisement)))
   t.teardown(close)
   // 7.7.65.13: event type 0x0010 (legacy, non-connectable), random address, 1M, no secondary PHY, no SID, no tx power, -60 dBm.
   const head = '043e38' + '0d01' + '1000' + '01' + '010000eeffc0' + '0100' + 'ff7f' + 'c4' + '0000' + '00' + '000000000000' + '1e'
@@ -57,7 +59,7 @@ t.test('an extended report of a legacy beacon is heard as well', async (t) => {
 
 t.test('a beacon that sends iBeacon and Eddystone by turns is one sighting a frame', async (t) => {
   const keys: (string | undefined)[] = []
-  const { controller, close } = await ear(new ManualClock(), ({ advertisement }) => keys.push(beaconKey(advertisement)))
+  const { controller, close } = await ear(new HandClock(), ({ advertisement }) => keys.push(beaconKey(advertisement)))
   t.teardown(close)
   const address = 'c0:ff:ee:00:00:01'
   const url = Buffer.from('0201060303aafe1616aafe10ee037275752e76692f23416a7759414d4663', 'hex')
@@ -67,7 +69,7 @@ t.test('a beacon that sends iBeacon and Eddystone by turns is one sighting a fra
 
 t.test('a connectable beacon is heard at once, not only after its scan response', async (t) => {
   const heard: number[] = []
-  const { controller, close } = await ear(new ManualClock(), ({ rssi }) => heard.push(rssi))
+  const { controller, close } = await ear(new HandClock(), ({ rssi }) => heard.push(rssi))
   t.teardown(close)
   controller.hear({ address: 'c0:ff:ee:00:00:01', payload: payloadOf(10, 7), rssi: -60, connectable: true })
   t.same(heard, [-60])

@@ -1,8 +1,9 @@
 /** Spoils sound packets and sends them through the sieve and the real noble. */
+import { HandClock } from '../../daemon/testing/hand-clock.ts'
 import { beaconKey, framesOf } from './frames/frames.ts'
 import { GOLDEN, OTHERS } from './golden.ts'
 import { Random } from './simulator/random.ts'
-import { ear, ManualClock } from './testing.ts'
+import { ear } from './testing.ts'
 
 export interface FuzzResult {
   thrown: string[]
@@ -31,7 +32,7 @@ export async function fuzz(packets: number, seed: number): Promise<FuzzResult> {
     .map((hex) => Buffer.from(hex, 'hex'))
   const thrown: string[] = []
   let heard = 0
-  const { controller, close, counts } = await ear(new ManualClock(), ({ advertisement }) => {
+  const { controller, close, counts } = await ear(new HandClock(), ({ advertisement }) => {
     heard += 1
     beaconKey(advertisement)
     framesOf(advertisement)

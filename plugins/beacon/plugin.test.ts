@@ -1,4 +1,6 @@
 /** The real plugin against the simulated controller over real TCP: a shop's stories. */
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import t from 'tap'
 import type { JsonObject } from '../../daemon/contract/json.ts'
 import { proximityKey } from './frames/frames.ts'
@@ -34,7 +36,7 @@ const online = ({ harness }: Shop): Promise<void> => harness.until(() => harness
 const everything = ({ harness }: Shop): string => JSON.stringify([harness.events, harness.states, harness.logs, [...harness.store]])
 
 t.test('a staff badge comes and goes: events, and the visit they feed', async (t) => {
-  const one = await shop(t, { beacons: BEACONS, leaveSeconds: 5 })
+  const one = await shop(t, { beacons: BEACONS, leaveSeconds: 10 })
   await online(one)
   const leave = sends(one.controller, 2, 1)
   await one.harness.until(() => one.events('present').length === 1, 'the badge to enter')
@@ -267,6 +269,19 @@ t.test('an adapter that goes silent is reported, and well again when it reports'
   one.controller.faults.silent = false
   await online(one)
   t.same(one.events('left'), [])
+})
+
+t.test('something else than a controller answers: told, and the plugin lives', async (t) => {
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.write('SSH-2.0-OpenSSH_9.2p1\r\n')
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as { port: number }
+  const one = await shop(t, { adapter: `sim://127.0.0.1:${port}`, beacons: BEACONS })
+  await one.harness.until(() => /unplugged|adapter-silent/.test(one.harness.state('-')?.detail ?? ''), 'the state')
+  t.match(await one.harness.command('-', 'status'), { state: /offline|fault/ })
 })
 
 t.test('the gateway restarts: who was here is not announced again, who left meanwhile is told to have left', async (t) => {

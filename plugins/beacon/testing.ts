@@ -1,7 +1,7 @@
-/** What the tests share: noble on a controller in the same process, a clock that is moved by hand, a shop. */
+/** What the tests share: noble on a controller in the same process, a shop. */
 import type { Peripheral } from '@abandonware/noble'
 import type { JsonObject } from '../../daemon/contract/json.ts'
-import type { Clock, MonoMs, StartPlugin, WallMs } from '../../daemon/contract/plugin.ts'
+import type { Clock, StartPlugin } from '../../daemon/contract/plugin.ts'
 import { PluginHarness } from '../../daemon/testing/plugin-harness.ts'
 import { HciSocket, type SocketEvents } from './adapter/hci-socket.ts'
 import { NobleSession } from './adapter/session.ts'
@@ -10,44 +10,6 @@ import { SimulatedController } from './simulator/controller.ts'
 import { BeaconSimulator } from './simulator.ts'
 
 export const UUID = 'FDA50693-A4E2-4FB1-AFCF-C6EB07647825'
-
-/** Timers run when the time is moved past them, in order. */
-export class ManualClock implements Clock {
-  now = 1_000
-  #timers: { at: number; run: () => void }[] = []
-
-  wall(): WallMs {
-    return (1_800_000_000_000 + this.now) as WallMs
-  }
-
-  mono(): MonoMs {
-    return this.now as MonoMs
-  }
-
-  sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => this.timer(ms, resolve))
-  }
-
-  timer(ms: number, run: () => void): () => void {
-    const timer = { at: this.now + ms, run }
-    this.#timers.push(timer)
-    return () => {
-      this.#timers = this.#timers.filter((one) => one !== timer)
-    }
-  }
-
-  advance(ms: number): void {
-    const end = this.now + ms
-    for (;;) {
-      const next = this.#timers.filter((one) => one.at <= end).sort((a, b) => a.at - b.at)[0]
-      if (!next) break
-      this.#timers = this.#timers.filter((one) => one !== next)
-      this.now = Math.max(this.now, next.at)
-      next.run()
-    }
-    this.now = end
-  }
-}
 
 export interface Ear {
   socket: HciSocket

@@ -1,5 +1,5 @@
 /** Simulated providers on real HTTP and the plugin that talks to them, for the tests of this folder. */
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -7,6 +7,7 @@ import type { Test } from 'tap'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
 import type { Clock, MonoMs, WallMs } from '../../daemon/contract/plugin.ts'
 import { type HarnessOptions, PluginHarness } from '../../daemon/testing/plugin-harness.ts'
+import { MERCHANT_PRIVATE, MERCHANT_PUBLIC, PROVIDER_PRIVATE, PROVIDER_PUBLIC } from './golden.ts'
 import start from './plugin.ts'
 import { AlipaySimulator } from './simulators/alipay.ts'
 import { type SimulatedKeys, simulatedKeys } from './simulators/keys.ts'
@@ -16,10 +17,24 @@ export const manifestUrl = new URL('./', import.meta.url)
 export const ALIPAY_CODE = '281234567890123456'
 export const WECHAT_CODE = '134567890123456789'
 
+/** Making keys takes a while: two known pairs, crosswise, so that no key does where its counterpart or the other provider's is meant. */
+const PAIRS = {
+  'alipay-app': [MERCHANT_PRIVATE, MERCHANT_PUBLIC],
+  alipay: [PROVIDER_PRIVATE, PROVIDER_PUBLIC],
+  'wechat-merchant': [PROVIDER_PRIVATE, PROVIDER_PUBLIC],
+  'wechat-platform': [MERCHANT_PRIVATE, MERCHANT_PUBLIC],
+} as const
+
 let keys: SimulatedKeys | undefined
-/** One set for a test file: making them takes a while. */
+/** One set for a test file. */
 export const testKeys = (): SimulatedKeys => {
-  keys ??= simulatedKeys(mkdtempSync(join(tmpdir(), 'shopwire-pay-keys-')))
+  if (keys) return keys
+  const dir = mkdtempSync(join(tmpdir(), 'shopwire-pay-keys-'))
+  for (const [name, [secret, open]] of Object.entries(PAIRS)) {
+    writeFileSync(join(dir, `${name}.pem`), secret, { mode: 0o600 })
+    writeFileSync(join(dir, `${name}.pub.pem`), open)
+  }
+  keys = simulatedKeys(dir)
   return keys
 }
 

@@ -1,10 +1,13 @@
 /** A guest network in memory, and the portal of a shop on it, for the tests. Stations are known by the loopback address they come from. */
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
-import type { Clock, MonoMs, StartPlugin, WallMs } from '../../daemon/contract/plugin.ts'
+import type { MonoMs, StartPlugin } from '../../daemon/contract/plugin.ts'
+import { HandClock } from '../../daemon/testing/hand-clock.ts'
 import { PluginHarness } from '../../daemon/testing/plugin-harness.ts'
 import type { Grant, Mac, NetworkController, NetworkEvents, Sighting, Station, Usage } from './network/api.ts'
 import { startPortal } from './plugin.ts'
+
+export { HandClock }
 
 export class FakeNetwork implements NetworkController {
   readonly granted = new Map<Mac, Grant>()
@@ -71,59 +74,6 @@ export class FakeNetwork implements NetworkController {
 export const macOf = (number: number): Mac =>
   `02:aa:00:00:${(number >> 8).toString(16).padStart(2, '0')}:${(number & 255).toString(16).padStart(2, '0')}`
 export const ipOf = (number: number): string => `127.66.${number >> 8}.${number & 255}`
-
-/** A clock that goes when it is told to. */
-export class HandClock implements Clock {
-  #mono = 1_000
-  #wall = Date.parse('2026-11-25T10:00:00Z')
-  readonly #timers = new Set<{ at: number; run: () => void }>()
-
-  wall(): WallMs {
-    return this.#wall as WallMs
-  }
-
-  mono(): MonoMs {
-    return this.#mono as MonoMs
-  }
-
-  timer(ms: number, run: () => void): () => void {
-    const timer = { at: this.#mono + ms, run }
-    this.#timers.add(timer)
-    return () => this.#timers.delete(timer)
-  }
-
-  sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const cancel = this.timer(ms, resolve)
-      signal?.addEventListener('abort', () => {
-        cancel()
-        reject(signal.reason)
-      })
-    })
-  }
-
-  /** The wall clock is set; nothing else moves. */
-  set(iso: string): void {
-    this.#wall = Date.parse(iso)
-  }
-
-  /** Time passes, timers fire in order; what they start gets a turn in between. */
-  async pass(ms: number): Promise<void> {
-    const end = this.#mono + ms
-    for (;;) {
-      const next = [...this.#timers].sort((a, b) => a.at - b.at)[0]
-      if (!next || next.at > end) break
-      this.#timers.delete(next)
-      this.#wall += next.at - this.#mono
-      this.#mono = next.at
-      next.run()
-      for (let turn = 0; turn < 8; turn++) await new Promise((resolve) => setImmediate(resolve))
-    }
-    this.#wall += end - this.#mono
-    this.#mono = end
-    for (let turn = 0; turn < 8; turn++) await new Promise((resolve) => setImmediate(resolve))
-  }
-}
 
 export interface Answer {
   status: number

@@ -1,51 +1,22 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import type { Json } from '../../daemon/contract/json.ts'
 import { PluginHarness } from '../../daemon/testing/plugin-harness.ts'
+import { SerialCable } from '../../daemon/testing/serial-cable.ts'
 import start from './plugin.ts'
 import simulate, { PrinterSimulator } from './simulator.ts'
 import { count, manifestUrl } from './testing.ts'
 
-interface Cable {
-  host: string
-  printer: string
-  pull(): Promise<void>
-  plug(): Promise<void>
-}
-
-/** A pseudo-terminal pair for a cable. */
-async function cable(t: Test): Promise<Cable> {
-  const dir = t.testdir()
-  const [host, printer] = [join(dir, 'host'), join(dir, 'printer')]
-  let socat: ChildProcess | undefined
-  const pull = async () => {
-    if (!socat || socat.exitCode !== null || socat.signalCode !== null) return
-    const gone = new Promise((resolve) => socat?.once('exit', resolve))
-    socat.kill()
-    await gone
-  }
-  const plug = async () => {
-    socat = spawn('socat', [`pty,raw,echo=0,link=${host}`, `pty,raw,echo=0,link=${printer}`], { stdio: 'ignore' })
-    while (!existsSync(host) || !existsSync(printer)) await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-  await plug()
-  t.teardown(pull)
-  return { host, printer, pull, plug }
-}
-
 for (const prefix of ['', 'file:'])
   t.test(`a printer on a ${prefix === '' ? 'serial line' : 'character device'}: prints, is unplugged and plugged in again`, async (t) => {
-    const line = await cable(t)
+    const line = await SerialCable.plugged(t)
     const sim = new PrinterSimulator()
-    await sim.attach(line.printer)
+    await sim.attach(line.device)
     const store = new Map<string, Json>()
     const shop = await PluginHarness.start({
       start,
       manifestUrl,
       store,
-      config: { devices: { till: { port: `${prefix}${line.host}`, model: 'epson', baudRate: 115_200, pollMs: 1_000 } } },
+      config: { devices: { till: { port: `${prefix}${line.gateway}`, model: 'epson', baudRate: 115_200, pollMs: 1_000 } } },
     })
     t.teardown(async () => {
       await shop.stop()
@@ -64,12 +35,12 @@ for (const prefix of ['', 'file:'])
     await shop.until(() => shop.state('till')?.state === 'online', 'online again')
 
     await sim.close()
-    await line.pull()
+    await line.unplug()
     await shop.until(() => shop.state('till')?.detail === 'unplugged', 'unplugged is noticed')
     const printing = shop.command('till', 'print', { receipt: 'after the cable' })
     await line.plug()
     const again = new PrinterSimulator()
-    await again.attach(line.printer)
+    await again.attach(line.device)
     t.match(await printing, { status: 'printed' })
     t.equal(count(again.text, 'after the cable'), 1)
     t.match(shop.state('till'), { state: 'online' })

@@ -1,11 +1,8 @@
 /** A real printer on a serial line or a device file behind the virtual one, over a pseudo-terminal pair. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
 import { type FileHandle, open } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import t from 'tap'
+import { SerialCable } from '../../daemon/testing/serial-cable.ts'
 import { simulatedReceipt } from './simulator/receipts.ts'
 import { BytePrinter, counter, MARKET_TEMPLATE } from './testing.ts'
 
@@ -19,11 +16,8 @@ interface Line {
 }
 
 async function line(t: Pick<typeof import('tap').default, 'teardown'>): Promise<Line> {
-  const dir = mkdtempSync(join(tmpdir(), 'receipt-'))
-  const [near, farPath] = [join(dir, 'near'), join(dir, 'far')]
-  const socat: ChildProcess = spawn('socat', [`pty,raw,echo=0,link=${near}`, `pty,raw,echo=0,link=${farPath}`], { stdio: 'ignore' })
-  while (!existsSync(near) || !existsSync(farPath)) await new Promise((wake) => setTimeout(wake, 10))
-  const far = await open(farPath, 'r+')
+  const cable = await SerialCable.plugged(t)
+  const far = await open(cable.device, 'r+')
   const got: Buffer[] = []
   const reading = (async () => {
     const buffer = Buffer.alloc(65_536)
@@ -34,14 +28,11 @@ async function line(t: Pick<typeof import('tap').default, 'teardown'>): Promise<
     }
   })().catch(() => {})
   t.teardown(async () => {
-    const gone = once(socat, 'exit')
-    socat.kill()
-    await gone
+    await cable.unplug()
     await reading
     await far.close()
-    rmSync(dir, { recursive: true, force: true })
   })
-  return { near, far, got, length: () => Buffer.concat(got).length }
+  return { near: cable.gateway, far, got, length: () => Buffer.concat(got).length }
 }
 
 for (const form of ['', 'file:']) {

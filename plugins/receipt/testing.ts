@@ -112,17 +112,25 @@ export const MARKET_TEMPLATE: JsonObject = {
 
 export async function counter(t: Test, options: CounterOptions = {}): Promise<Counter> {
   const printer = options.printer ?? (await new BytePrinter().listen())
-  const port = options.listen === undefined ? await freePort() : Number(options.listen.split(':')[1])
   const store = options.store ?? new Map<string, Json>()
-  const shop = await PluginHarness.start({
-    start: start as unknown as StartPlugin,
-    manifestUrl: new URL('./', import.meta.url),
-    store,
-    config: {
-      devices: { 'till-1': { listen: `127.0.0.1:${port}`, printer: `tcp://127.0.0.1:${printer.port}`, ...options.device } },
-      ...options.shared,
-    },
-  })
+  const launch = (port: number) =>
+    PluginHarness.start({
+      start: start as unknown as StartPlugin,
+      manifestUrl: new URL('./', import.meta.url),
+      store,
+      config: {
+        devices: { 'till-1': { listen: `127.0.0.1:${port}`, printer: `tcp://127.0.0.1:${printer.port}`, ...options.device } },
+        ...options.shared,
+      },
+    })
+  let port = options.listen === undefined ? await freePort() : Number(options.listen.split(':')[1])
+  let shop = await launch(port)
+  // A port that was free a moment ago may be somebody else's by now.
+  while (options.listen === undefined && shop.logs.some(({ fields }) => fields.code === 'port-taken')) {
+    await shop.stop()
+    port = await freePort()
+    shop = await launch(port)
+  }
   const tills: TillSimulator[] = []
   t.teardown(async () => {
     for (const till of tills) till.cut()

@@ -12,6 +12,7 @@ import { Radio } from './nmcli/radio.ts'
 import { nmcli, nmcliWithBytes } from './nmcli/run.ts'
 import { passwdFile, SECRET_PATH, withSecret } from './nmcli/secret-file.ts'
 import { escaped, rows, sections } from './nmcli/terse.ts'
+import simulate, { type Scene } from './simulator.ts'
 import { hexOf, lookOf, shown } from './ssid.ts'
 import { standIn } from './testing.ts'
 
@@ -30,6 +31,7 @@ function scripted(t: { teardown(run: () => unknown): void }, script: string): st
 }
 
 const never = new AbortController().signal
+const call = promisify(execFile)
 
 t.test('captured lines come apart where their fields end', async (t) => {
   t.same(
@@ -69,7 +71,7 @@ t.test('node-wifi reads the captured air wrongly where names hold colons; the na
       return { ssid: ssid.toLowerCase(), bssid: bssid.toLowerCase(), channel: Number(channel), quality: Number(quality), security }
     })
   })
-  const { stdout } = await promisify(execFile)('nmcli', ['-t', '-f', 'ACTIVE,SSID,BSSID', 'device', 'wifi', 'list'])
+  const { stdout } = await call('nmcli', ['-t', '-f', 'ACTIVE,SSID,BSSID', 'device', 'wifi', 'list'])
   t.same(
     rows(stdout),
     rows(CAPTURED.scan).map((row) => row.slice(0, 3)),
@@ -197,4 +199,43 @@ t.test('names: what is shown, what looks alike', async (t) => {
   for (const name of ['shop-guest', 'Shop Guest ', 'ＳＨＯＰ　Guest', 'Shop\u200bGuest', 'SHOP_GUEST'])
     t.equal(lookOf(hexOf(name)), shop, name)
   t.not(lookOf(hexOf('Shop Guest 5G')), shop)
+})
+
+/** `shopwire sim wifi`: a tool of its own. */
+t.test('a stand-in for nmcli, whose scene is a file', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'shopwire-sim-'))
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+  const lines: string[] = []
+  const stop = new AbortController()
+  const running = simulate(['--dir', dir, '--fault', 'wired', '--fault', 'no-autoconnect'], (line) => lines.push(line), stop.signal)
+  const nmcli = (...args: string[]) => call(join(dir, 'nmcli'), args)
+  t.match((await nmcli('-t', '-f', 'SSID,SIGNAL', 'device', 'wifi')).stdout, 'Shop Office:71\nShop Guest:70\n')
+  t.match((await nmcli('-t', '-f', 'SSID', 'device', 'wifi', 'list')).stdout, 'Café\\: Lumière\n', 'escaped, as nmcli does')
+  t.match((await nmcli('-t', 'device', 'show')).stdout, /GENERAL.DEVICE:eth0\nGENERAL.TYPE:ethernet\nGENERAL.STATE:100 \(connected\)/)
+  await t.rejects(nmcli('device', 'wifi', 'dance'), { code: 2 })
+  await t.rejects(nmcli('-t', '-f', 'BOGUS', 'device', 'wifi'), { code: 2, stderr: /invalid field 'BOGUS'; allowed fields: NAME,SSID/ })
+  await t.rejects(nmcli('connection', 'up', 'uuid', 'x'), { code: 10 })
+  const file = join(dir, 'scene.json')
+  const scene = JSON.parse(readFileSync(file, 'utf8')) as Scene
+  scene.faults.notRunning = true
+  writeFileSync(file, JSON.stringify(scene))
+  await t.rejects(nmcli('general', 'status'), { code: 8, stderr: 'Error: NetworkManager is not running.\n' })
+  stop.abort()
+  t.equal(await running, 0)
+  t.match(lines, [/nmcli stand-in in .*PATH=/, /nmcli -t -f SSID,SIGNAL device wifi -> 0/])
+  await t.rejects(nmcli('general', 'status'), { code: 1, stderr: /Could not create NMClient object/ })
+})
+
+t.test('wrong usage says what is right', async (t) => {
+  for (const args of [
+    [],
+    ['--dir'],
+    ['--dir', '/tmp/x', '--fault', 'nonsense'],
+    ['--dir', '/tmp/x', '--scene', '/nonexistent'],
+    ['--bogus', '1'],
+  ]) {
+    const lines: string[] = []
+    t.equal(await simulate(args, (line) => lines.push(line), AbortSignal.abort()), 2)
+    t.match(lines[0], /usage: sim wifi|there is no such scene/)
+  }
 })

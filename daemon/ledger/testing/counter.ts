@@ -3,10 +3,10 @@ import type { ClockState } from '../../contract/event.ts'
 import type { JsonObject } from '../../contract/json.ts'
 import type { Draft, LimitedJournal, StoredEvent } from '../../journal/api.ts'
 import { keepLog, type LogLine, openIn } from '../../journal/testing/support.ts'
+import { HandClock } from '../../testing/hand-clock.ts'
 import { createLedger, type RunningLedger } from '../ledger.ts'
 import { PROJECTION, TABLES } from '../projection.ts'
 import type { VisitSettings } from '../visits.machine.ts'
-import { HandClock } from './hand-clock.ts'
 
 export const MINUTE = 60_000
 export const HOUR = 3_600_000
@@ -116,7 +116,7 @@ export class Counter {
 
   async pass(ms: number): Promise<void> {
     await this.settle()
-    this.clock.pass(ms)
+    this.clock.jump(ms)
     await this.settle()
   }
 

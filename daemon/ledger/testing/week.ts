@@ -2,9 +2,9 @@
 import type { CloudEvent } from '../../contract/event.ts'
 import type { LimitedJournal } from '../../journal/api.ts'
 import { openIn } from '../../journal/testing/support.ts'
+import { HandClock } from '../../testing/hand-clock.ts'
 import type { Linked } from '../facts.ts'
 import { Counter } from './counter.ts'
-import { HandClock } from './hand-clock.ts'
 import type { Traffic } from './traffic.ts'
 
 export interface Outcome {

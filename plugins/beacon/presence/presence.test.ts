@@ -1,6 +1,8 @@
 /** Scenes with a known truth, on a simulated clock: who came, who went, and nobody else. */
+
 import fc from 'fast-check'
 import t from 'tap'
+import { HandClock } from '../../../daemon/testing/hand-clock.ts'
 import type { BeaconConfig } from '../config.ts'
 import { registered } from '../config.ts'
 import { proximityKey } from '../frames/frames.ts'
@@ -8,7 +10,7 @@ import { Hearing } from '../hearing.ts'
 import { Air } from '../simulator/air.ts'
 import { Random } from '../simulator/random.ts'
 import { readScene } from '../simulator/scene.ts'
-import { ear, ManualClock, UUID } from '../testing.ts'
+import { ear, UUID } from '../testing.ts'
 import { Crowd } from './crowd.ts'
 import { distanceOf, filterSignal, newSignal } from './filter.ts'
 import { attend, type HealthEffect, healthMachine, intervalOf, newHealth } from './health.machine.ts'
@@ -55,7 +57,7 @@ async function played(
     },
     health: (effect) => told.push({ at: now, what: `${known.get(effect.key)?.name} ${effect.status}` }),
   })
-  const { controller, session, close } = await ear(new ManualClock(), (peripheral) => hearing.discover(peripheral, now))
+  const { controller, session, close } = await ear(new HandClock(), (peripheral) => hearing.discover(peripheral, now))
   t.teardown(close)
   const air = new Air(readScene(scene, 'scene'))
   for (let from = 0; from < ms; from += 500) {

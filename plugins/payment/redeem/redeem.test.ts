@@ -1,10 +1,11 @@
 /** Redemption as a till lives it: the real shell, schemas and store; HQ and the payment side are played. */
+import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
-import type { Json } from '../../../daemon/contract/json.ts'
-import type { Clock, KeyValue, MonoMs, WallMs } from '../../../daemon/contract/plugin.ts'
+import type { Json, JsonObject, JsonSchema } from '../../../daemon/contract/json.ts'
+import type { Clock, KeyValue, Manifest, MonoMs, WallMs } from '../../../daemon/contract/plugin.ts'
 import { PastShelf } from './past-shelf.ts'
 import { Hq } from './testing/hq.ts'
-import { Till, type TillOptions } from './testing/till.ts'
+import { PART_URL, Till, type TillOptions } from './testing/till.ts'
 
 async function shop(
   t: Pick<typeof import('tap').default, 'teardown'>,
@@ -225,7 +226,7 @@ t.test('HQ is away when the payment is paid, and the box restarts: HQ hears of i
 })
 
 t.test('HQ reserved and its answer was lost: the till hears no in time, and HQ is told to let go', async (t) => {
-  const { till, hq } = await shop(t, { redeem: { reserveSeconds: 0.2 } })
+  const { till, hq } = await shop(t, { redeem: { reserveSeconds: 2 } })
   hq.faults.dropAnswer = true
   await t.rejects(till.command('redeem', { till: 'till-1', kind: 'coupon', code: 'CPN-TENOFF-0001' }), { code: 'hq-no-answer' })
   t.match(await till.heard('redemption-refused'), { reason: 'hq-no-answer' })
@@ -304,4 +305,44 @@ t.test('HQ answers what nobody can read: no to the till, and HQ is told to let g
     )
     await till.harness.until(() => asked.includes('release'), 'released')
   }
+})
+
+/** What plugin.json takes over from manifest-part.json. */
+interface Part {
+  config: Record<string, JsonSchema>
+  events: Record<string, JsonSchema>
+  commands: NonNullable<Manifest['commands']>
+  permissions: string[]
+}
+
+const part = JSON.parse(readFileSync(PART_URL, 'utf8')) as Part
+
+t.test('a config that is wrong is told where; codes are secrets of their commands', async (t) => {
+  const wrong: [JsonObject, RegExp][] = [
+    [{ holdSeconds: 0 }, /redeem\.holdSeconds/],
+    [{ offline: { valuePerDay: -1 } }, /redeem\.offline\.valuePerDay/],
+    [{ withoutPayment: ['member'] }, /redeem\.withoutPayment\.0: must be one of "coupon", "pickup", "claim"/],
+    [{ lock: { wrong: 1 } }, /redeem\.lock\.wrong/],
+    [{ colour: 1 }, /redeem\.colour: is not known here/],
+  ]
+  for (const [redeem, message] of wrong)
+    await t.rejects(Till.start({ redeem }), { code: 'config-invalid', message }, JSON.stringify(redeem))
+  for (const command of ['redeem', 'member']) {
+    const properties = part.commands[command]?.args?.properties as Record<string, JsonSchema>
+    t.equal(properties.code?.['x-secret'], true, command)
+    t.not(part.commands[command]?.repeatable, true, `${command}: its code is masked in what a crash leaves, so it is not run again`)
+  }
+})
+
+const whole = new URL('../plugin.json', PART_URL)
+t.test('plugin.json has the part as it stands here', { skip: existsSync(whole) ? false : 'there is no plugin.json yet' }, async (t) => {
+  const manifest = JSON.parse(readFileSync(whole, 'utf8')) as Manifest
+  t.match(manifest.config?.properties, part.config)
+  t.match(manifest.events, part.events)
+  t.match(manifest.commands, part.commands)
+  for (const permission of part.permissions)
+    t.ok(
+      manifest.permissions?.some((one) => one === permission),
+      permission,
+    )
 })
