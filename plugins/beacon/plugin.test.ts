@@ -72,7 +72,7 @@ t.test('whoever is no registered beacon leaves no trace but a number', async (t)
   const seen = async (): Promise<number> =>
     ((await one.harness.command('-', 'status')) as { others: { addresses: number } }).others.addresses
   let counted = await seen()
-  for (let looks = 0; counted < 180 && looks < 200; looks++) {
+  for (let looks = 0; counted < 180 && looks < 3_000; looks++) {
     await new Promise((resolve) => setTimeout(resolve, 20))
     counted = await seen()
   }

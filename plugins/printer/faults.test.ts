@@ -18,7 +18,7 @@ t.test('paper is out before the job: it waits, and comes out once when paper is 
 })
 
 t.test('no extra receipts after paper-out: what could not start in time never comes out', async (t) => {
-  const { sim, shop } = await open(t, { holdMs: 300 }, {}, { paperRows: 0 })
+  const { sim, shop } = await open(t, { holdMs: 3_000 }, {}, { paperRows: 0 })
   await t.rejects(shop.command('till', 'print', { receipt: 'too late', jobId: 'late' }), {
     code: 'device-fault',
     message: /paper-out.*nothing will come out later/,
