@@ -23,6 +23,9 @@ const STORE = { uuid: UUID, major: 10, minor: 7, power: -59, intervalMs: 100 }
 /** As the experiments on a bare socket wrote it. */
 const STORE_BYTES = '0201061aff4c000215fda50693a4e24fb1afcfc6eb07647825000a0007c5'
 
+/** A departure is soon told, and that nothing at all is heard in these tests is no fault of the adapter's. */
+const SOON = { leaveSeconds: 6, watchdogSeconds: 60 }
+
 /** Sends like a beacon until told to stop. */
 function sends(controller: SimulatedController, major: number, minor: number, rssi = -60, everyMs = 60): () => void {
   const payload = ibeaconPayload({ uuid: UUID, major, minor, power: -59, intervalMs: 100 })
@@ -36,7 +39,7 @@ const online = ({ harness }: Shop): Promise<void> => harness.until(() => harness
 const everything = ({ harness }: Shop): string => JSON.stringify([harness.events, harness.states, harness.logs, [...harness.store]])
 
 t.test('a staff badge comes and goes: events, and the visit they feed', async (t) => {
-  const one = await shop(t, { beacons: BEACONS, leaveSeconds: 10 })
+  const one = await shop(t, { beacons: BEACONS, ...SOON })
   await online(one)
   const leave = sends(one.controller, 2, 1)
   await one.harness.until(() => one.events('present').length === 1, 'the badge to enter')
@@ -293,7 +296,7 @@ t.test('the gateway restarts: who was here is not announced again, who left mean
   await before.harness.stop()
   for (const stop of stops) stop()
   t.same(before.events('left'), [], 'a stop is nobody’s departure')
-  const after = await shop(t, { beacons: BEACONS, leaveSeconds: 5, zones: [{ name: 'floor', within: 50 }] }, { store, plugged: false })
+  const after = await shop(t, { beacons: BEACONS, ...SOON, zones: [{ name: 'floor', within: 50 }] }, { store, plugged: false })
   await after.harness.until(() => after.harness.state('-')?.detail === 'no-adapter', 'the adapter to be late')
   await after.simulator.plug()
   await online(after)
@@ -363,7 +366,7 @@ t.test('set-up: what is near, and what a beacon is at one metre', async (t) => {
 })
 
 t.test('the disk is full for a while: nothing is lost, and the order stays', async (t) => {
-  const one = await shop(t, { beacons: BEACONS, leaveSeconds: 5 })
+  const one = await shop(t, { beacons: BEACONS, ...SOON })
   await online(one)
   one.harness.hold()
   const leave = sends(one.controller, 2, 1)

@@ -233,8 +233,8 @@ t.test('50 MB of raster pass whole, in constant memory, and the receipt behind i
   t.equal(printer.received, head.length + size + bytes.length)
   await shop.until(() => captured().length === 1, 'captured')
   t.match(captured()[0], { total, bytes: head.length + size + bytes.length, checked: true })
-  // Till, gateway and printer share this process, with what is in the sockets between them.
-  t.ok(most - before < 8 * 1_048_576, `${Math.round((most - before) / 1_048_576)} MB more are held`)
+  // Till, gateway and printer share this process: whoever of them kept the stream would hold all of it.
+  t.ok(most - before < size / 2, `${Math.round((most - before) / 1_048_576)} MB more are held`)
 })
 
 t.test('the journal takes nothing: the till prints on, and nothing piles up', async (t) => {
