@@ -29,7 +29,7 @@ export const actions: fc.Arbitrary<Action[]> = fc.array(
   { minLength: 1, maxLength: 10 },
 )
 
-/** Throws, shrunk, when a rule is broken. What was reached in all runs comes back. */
+/** Throws when a rule is broken, shrunk unless the bug is a planted one. What was reached in all runs comes back. */
 export function explore(runs: number, bug?: Bug, seed?: number): Set<string> {
   const reached = new Set<string>()
   const worst = bug === undefined ? {} : PROVOKE[bug]
@@ -38,7 +38,8 @@ export function explore(runs: number, bug?: Bug, seed?: number): Set<string> {
       const world = new World({ ...drawn, ...worst }, bug)
       for (const one of world.run(script).reached) reached.add(one)
     }),
-    { numRuns: runs, ...(seed === undefined ? {} : { seed }) },
+    // That a planted bug is found is all that is asked: nobody reads its shortest run.
+    { numRuns: runs, endOnFailure: bug !== undefined, ...(seed === undefined ? {} : { seed }) },
   )
   return reached
 }

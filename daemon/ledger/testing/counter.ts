@@ -120,10 +120,10 @@ export class Counter {
 
   /** Waits until all that is journaled has been decided and folded. */
   async settle(): Promise<void> {
-    while (!this.ledger.idle) {
+    for (let ms = 1; !this.ledger.idle; ms = Math.min(20, ms * 2)) {
       // A question makes the tables hurry.
       void this.ledger.visits({ limit: 1 }).catch(() => undefined)
-      await new Promise((resolve) => setTimeout(resolve, 1))
+      await new Promise((resolve) => setTimeout(resolve, ms))
     }
   }
 
