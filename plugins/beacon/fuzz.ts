@@ -1,5 +1,4 @@
 /** Spoils sound packets and sends them through the sieve and the real noble. */
-import { HandClock } from '../../daemon/testing/hand-clock.ts'
 import { beaconKey, framesOf } from './frames/frames.ts'
 import { GOLDEN, OTHERS } from './golden.ts'
 import { Random } from './simulator/random.ts'
@@ -32,7 +31,7 @@ export async function fuzz(packets: number, seed: number): Promise<FuzzResult> {
     .map((hex) => Buffer.from(hex, 'hex'))
   const thrown: string[] = []
   let heard = 0
-  const { controller, close, counts } = await ear(new HandClock(), ({ advertisement }) => {
+  const { controller, close, counts } = await ear(undefined, ({ advertisement }) => {
     heard += 1
     beaconKey(advertisement)
     framesOf(advertisement)

@@ -2,6 +2,7 @@
 import type { Peripheral } from '@abandonware/noble'
 import type { JsonObject } from '../../daemon/contract/json.ts'
 import type { Clock, StartPlugin } from '../../daemon/contract/plugin.ts'
+import { HandClock } from '../../daemon/testing/hand-clock.ts'
 import { PluginHarness } from '../../daemon/testing/plugin-harness.ts'
 import { HciSocket, type SocketEvents } from './adapter/hci-socket.ts'
 import { NobleSession } from './adapter/session.ts'
@@ -19,8 +20,12 @@ export interface Ear {
   close(): void
 }
 
-/** The real noble on our socket, in front of a simulated controller in this process; it scans when this resolves. */
-export async function ear(clock: Clock, discover: (peripheral: Peripheral) => void, on: Partial<SocketEvents> = {}): Promise<Ear> {
+/** The real noble on our socket, in front of a simulated controller in this process; it scans when this resolves. Its clock may stand still. */
+export async function ear(
+  clock: Clock = new HandClock(),
+  discover: (peripheral: Peripheral) => void = () => {},
+  on: Partial<SocketEvents> = {},
+): Promise<Ear> {
   const controller = new SimulatedController()
   const counts = { others: 0, malformed: 0, thrown: 0 }
   let scanning: () => void = () => {}
