@@ -61,6 +61,8 @@ export interface PaymentConfig {
   route: { wechat?: ProviderName; alipay?: ProviderName; unionpay?: ProviderName }
   /** Whose order QR is shown unless the till asks for another. */
   qr?: ProviderName
+  /** Till -> device of the plugin printer on which its order QRs are printed. */
+  qrPrinters: Record<string, string>
   alipay?: AlipayConfig
   wechat?: WechatConfig
   hq?: HqConfig

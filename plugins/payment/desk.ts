@@ -22,6 +22,7 @@ export interface OpenArgs {
   show?: Show
   channel?: string
   session?: string
+  printer?: string
   expiresInSeconds?: number
 }
 
@@ -44,11 +45,14 @@ export class Desk implements PaymentDesk {
   readonly #runs = new Map<string, PaymentRun>()
   readonly #byTill = new Map<string, PaymentRun>()
   readonly #timers = new Set<() => void>()
+  /** Told of the payment whose turn it is at its till, whenever what is shown of it may have changed. */
+  readonly #look: (payment: Payment) => void
   #redemptions: Redemptions | undefined
 
-  constructor(context: PluginContext<PaymentConfig>, providers: Providers) {
+  constructor(context: PluginContext<PaymentConfig>, providers: Providers, look: (payment: Payment) => void = () => {}) {
     this.#context = context
     this.#providers = providers
+    this.#look = look
     this.#records = new Records(context.store)
   }
 
@@ -56,8 +60,9 @@ export class Desk implements PaymentDesk {
   async start(redemptions: Redemptions): Promise<void> {
     this.#redemptions = redemptions
     this.#context.state('-', { state: 'online' })
-    for (const payment of await this.#records.lastOfTills()) this.#show(payment)
     for (const payment of await this.#records.unfinished()) await this.#resume(payment)
+    // After them: an older payment that is still watched must not stand in the place of the till's last one.
+    for (const payment of await this.#records.lastOfTills()) this.#show(this.#runs.get(payment.id)?.payment ?? payment)
     this.#later(FIRST_PRUNE_MS, () => this.#prune())
   }
 
@@ -90,6 +95,9 @@ export class Desk implements PaymentDesk {
         'payment-state',
         `till "${args.till}" has payment ${holder.payment.id} (order "${holder.payment.order}") ${statusOf(holder.payment)}: cancel it or let it end first`,
       )
+    if (args.printer !== undefined && show !== 'qr')
+      throw new Failure('args-invalid', 'args.printer: prints the order QR, so it goes with show "qr"')
+    const printer = show === 'qr' ? (args.printer ?? config.qrPrinters[args.till]) : undefined
     const session = await this.#session(args.session)
     const expiresInMs = (args.expiresInSeconds ?? config.expiresInSeconds) * 1_000
     const wall = clock.wall()
@@ -104,6 +112,7 @@ export class Desk implements PaymentDesk {
       expiresAt: new Date(wall + expiresInMs).toISOString(),
       ...(args.lines ? { lines: args.lines } : {}),
       ...(session === undefined ? {} : { session }),
+      ...(printer === undefined ? {} : { printer }),
       attempts: [],
       refunds: [],
       tellings: [],
@@ -271,7 +280,6 @@ export class Desk implements PaymentDesk {
     const run = this.#run(payment)
     const expiresInMs = Date.parse(payment.expiresAt) - this.#context.clock.wall()
     await run.feed({ kind: 'boot', timings: await this.#providers.timings(payment), expiresInMs })
-    this.#show(payment)
     return run
   }
 
@@ -322,6 +330,7 @@ export class Desk implements PaymentDesk {
 
   #show(payment: Payment): void {
     this.#context.state(payment.till, { state: 'online', detail: statusOf(payment) })
+    this.#look(payment)
   }
 
   #health(provider: string, trouble: string | undefined): void {

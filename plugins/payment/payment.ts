@@ -93,6 +93,8 @@ export interface Payment {
   lines?: JsonObject[]
   /** The portal session in which the order was made. */
   session?: string
+  /** Device of the plugin printer on which the order QR is printed. */
+  printer?: string
   /** Pseudonym of the member whose code was scanned on this basket. */
   member?: string
   attempts: Attempt[]

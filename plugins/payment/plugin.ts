@@ -8,13 +8,22 @@ import { type CodeArgs, Desk, type OpenArgs } from './desk.ts'
 import { Providers } from './providers/choose.ts'
 import type { Redemptions } from './redeem/api.ts'
 import { openRedemptions } from './redeem/redeem.ts'
+import { Screens } from './shown/screens.ts'
+import { Slips } from './shown/slips.ts'
 
 /** Payments: opened by tills, charged by what the scanner reads or the shopper scans, until each is final or said to be unknown. */
 const start: StartPlugin<PaymentConfig> = async (context: PluginContext<PaymentConfig>): Promise<RunningPlugin> => {
   const providers = new Providers(context)
-  const desk = new Desk(context, providers)
-  const redemptions = await openRedemptions(context, desk)
+  const screens = new Screens(context)
+  const slips = new Slips(context)
+  const desk = new Desk(context, providers, (payment) => {
+    screens.look(payment)
+    slips.look(payment)
+  })
+  await Promise.all([screens.open(), slips.open()])
+  const redemptions = await openRedemptions(context, desk, screens)
   await desk.start(redemptions)
+  screens.settle()
   providers.start()
   context.subscribe(['shopwire.scanner.scan'], (event) => scanned(redemptions, event))
   return {
@@ -48,8 +57,10 @@ const start: StartPlugin<PaymentConfig> = async (context: PluginContext<PaymentC
     },
     async stop() {
       providers.stop()
+      slips.stop()
       await desk.stop()
       await redemptions.stop()
+      screens.stop()
     },
   }
 }

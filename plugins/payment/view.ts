@@ -20,6 +20,7 @@ export function viewOf(payment: Payment): JsonObject {
       paidAt: attempt?.paidAt,
       session: payment.session,
       member: payment.member,
+      printer: payment.printer,
     }),
     ...(payment.refunds.length === 0
       ? {}

@@ -2,6 +2,7 @@
 import { asFailure, type ErrorCode, Failure } from '../../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../../daemon/contract/json.ts'
 import type { PluginContext } from '../../../daemon/contract/plugin.ts'
+import type { Screens } from '../shown/screens.ts'
 import type { OpenPayment, PaymentDesk } from './api.ts'
 import type { RedeemConfig } from './config.ts'
 import { codeHash, deviceOf, maskCode, withoutCode } from './event-data.ts'
@@ -50,15 +51,17 @@ export class MemberDesk {
   readonly #context: MemberContext
   readonly #desk: PaymentDesk
   readonly #guesses: Guesses
+  readonly #screens: Screens
   /** By till: a member who waits for a payment to be opened. */
   readonly #held = new Map<string, Kept>()
   readonly #shown = new Map<string, Shown>()
   #stopping = false
 
-  constructor(context: MemberContext, desk: PaymentDesk, guesses: Guesses) {
+  constructor(context: MemberContext, desk: PaymentDesk, guesses: Guesses, screens: Screens) {
     this.#context = context
     this.#desk = desk
     this.#guesses = guesses
+    this.#screens = screens
   }
 
   async open(): Promise<void> {
@@ -89,9 +92,11 @@ export class MemberDesk {
   }
 
   async display(till: string): Promise<Json> {
+    const pay = this.#screens.pay(till)
+    const order: JsonObject = pay ? { pay: { ...pay } } : {}
     const shown = this.#shown.get(till)
-    if (!shown || shown.until <= this.#context.clock.mono()) return { till, shown: false }
-    return { ...shown.data, shown: true, ...(shown.private === undefined ? {} : { private: shown.private }) }
+    if (!shown || shown.until <= this.#context.clock.mono()) return { till, shown: pay !== undefined, ...order }
+    return { ...shown.data, shown: true, ...(shown.private === undefined ? {} : { private: shown.private }), ...order }
   }
 
   async opened(payment: OpenPayment): Promise<void> {
@@ -112,7 +117,7 @@ export class MemberDesk {
   async #clear(till: string): Promise<void> {
     this.#shown.get(till)?.cancel()
     this.#shown.delete(till)
-    await this.#context.emit({ device: deviceOf(till), event: 'display', data: { till, cleared: true } })
+    await this.#screens.member(till, undefined)
   }
 
   /** A crash may have come between the opening of a payment and our hearing of it. Says whether somebody still waits. */
@@ -193,7 +198,7 @@ export class MemberDesk {
   }
 
   async #show(scan: MemberScan, answer: Answer | undefined, visitor: string | undefined): Promise<void> {
-    const { config, clock, emit } = this.#context
+    const { config, clock } = this.#context
     const { display, displaySeconds } = config.redeem.member
     const ms = displaySeconds * 1_000
     const until = new Date(clock.wall() + ms).toISOString()
@@ -212,7 +217,7 @@ export class MemberDesk {
       ...(answer?.private === undefined ? {} : { private: answer.private }),
       ...(payment === undefined ? {} : { payment }),
     })
-    await emit({ device: deviceOf(scan.till), event: 'display', data: display === 'event' ? full : who })
+    await this.#screens.member(scan.till, display === 'event' ? full : who)
   }
 
   /** To the payment that is open now, or to the next one of this till. */

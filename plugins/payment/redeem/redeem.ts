@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { asFailure, Failure } from '../../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../../daemon/contract/json.ts'
 import type { Findings } from '../findings.ts'
+import type { Screens } from '../shown/screens.ts'
 import type { OpenPayment, PaymentDesk, PaymentOutcome, Redemptions } from './api.ts'
 import { publicKeysOf } from './config.ts'
 import { listFindings, waitingFindings } from './findings.ts'
@@ -18,7 +19,7 @@ const LOOKS = 10
 type Scan = Parameters<Redemptions['scanned']>[0]
 
 /** Loads what a crash or stop left and goes on with it. A key that cannot be read turns the offline list off, and nothing else. */
-export async function openRedemptions(context: RedeemContext, desk: PaymentDesk): Promise<Redemptions> {
+export async function openRedemptions(context: RedeemContext, desk: PaymentDesk, screens: Screens): Promise<Redemptions> {
   let keys: ReturnType<typeof publicKeysOf> = []
   try {
     keys = publicKeysOf(context.config.redeem.offline)
@@ -29,7 +30,7 @@ export async function openRedemptions(context: RedeemContext, desk: PaymentDesk)
   const shelf = new ListShelf(context, keys)
   await shelf.open()
   const shell = await RedeemShell.start(context, desk, shelf)
-  const members = new MemberDesk(context, desk, shell.state.guesses)
+  const members = new MemberDesk(context, desk, shell.state.guesses, screens)
   await members.open()
   return new Redeemer(context, shelf, shell, members).start()
 }

@@ -7,6 +7,7 @@ import { Failure } from '../../../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../../../daemon/contract/json.ts'
 import type { Clock, StartPlugin } from '../../../../daemon/contract/plugin.ts'
 import { type HarnessOptions, PluginHarness } from '../../../../daemon/testing/plugin-harness.ts'
+import { Screens } from '../../shown/screens.ts'
 import type { OpenPayment, PaymentOutcome, Redemptions } from '../api.ts'
 import { openRedemptions } from '../redeem.ts'
 
@@ -44,12 +45,16 @@ export class Till {
   static async start({ redeem = {}, store, ask, clock }: TillOptions = {}): Promise<Till> {
     const till = new Till()
     const start: StartPlugin = async (context) => {
-      const redemptions = await openRedemptions(context as unknown as Parameters<typeof openRedemptions>[0], {
-        openAt: (name) => till.open.get(name),
-        member: async (payment, visitor) => {
+      const screens = new Screens(context)
+      await screens.open()
+      const desk = {
+        openAt: (name: string) => till.open.get(name),
+        member: async (payment: string, visitor: string) => {
           till.members.push({ payment, visitor })
         },
-      })
+      }
+      const redemptions = await openRedemptions(context as unknown as Parameters<typeof openRedemptions>[0], desk, screens)
+      screens.settle()
       till.#redemptions = redemptions
       context.subscribe(['shopwire.scanner.scan'], async (event) => {
         const { code, kind, till: name } = event.data
@@ -61,7 +66,10 @@ export class Till {
           if (!answer) throw new Failure('command-unknown', `no command "${command}"`)
           return answer
         },
-        stop: () => redemptions.stop(),
+        stop: async () => {
+          await redemptions.stop()
+          screens.stop()
+        },
       }
     }
     till.#harness = await PluginHarness.start({
