@@ -11,6 +11,7 @@ import { logoOf } from './files.ts'
 import { Codes } from './logins/codes.ts'
 import { Logins } from './logins/logins.ts'
 import type { NetworkController, NetworkHealth, Sighting, Suspicion } from './network/api.ts'
+import { Orders } from './orders/orders.ts'
 import { Pages } from './pages/pages.ts'
 import { Presence } from './presence/presence.ts'
 import { createSecrets, type Secrets } from './secrets.ts'
@@ -52,6 +53,7 @@ export class Portal implements RunningPlugin {
   readonly codes: Codes
   readonly logins: Logins
   readonly outbox: Outbox
+  readonly #orders: Orders
   readonly #secrets: Secrets
   readonly #names: StationNames
   readonly #door: Door
@@ -85,6 +87,7 @@ export class Portal implements RunningPlugin {
       },
     })
     this.presence = new Presence(context, this.outbox, presenceLimits(config), (mac) => this.sessions.of(mac))
+    this.#orders = new Orders(context, (id) => this.sessions.byId(id) !== undefined)
     this.#names = new StationNames()
     this.logins = new Logins({ ...this, secrets: this.#secrets, context }, config)
     this.#log = config.compliance.enabled ? new ConnectionLog(config.compliance) : undefined
@@ -94,6 +97,7 @@ export class Portal implements RunningPlugin {
         network,
         sessions: this.sessions,
         logins: this.logins,
+        orders: this.#orders,
         forms: new FormTokens(this.#secrets.hash),
         outbox: this.outbox,
         seen: ({ mac }) => this.presence.sighting({ kind: 'seen', mac }),
@@ -157,6 +161,7 @@ export class Portal implements RunningPlugin {
       const restored = await this.sessions.restore()
       await this.codes.restore()
       await this.#listen()
+      await this.#orders.start(new Set(this.sessions.list().map((one) => one.id)))
       context.state('-', { ...this.#health })
       context.log.info({ url: this.front.base, sessions: restored }, 'the guest portal is open')
     } catch (error) {
@@ -245,6 +250,7 @@ export class Portal implements RunningPlugin {
 
   #ended(session: Session, reason: EndReason, seconds: number): void {
     this.#names.forget(session.mac)
+    this.#orders.sessionEnded(session.id)
     if (reason !== 'erased' || this.#config.compliance.erase === 'keep') this.#record('ended', session, seconds)
   }
 

@@ -46,6 +46,7 @@ small,.s{font-size:.875rem;color:var(--mute)}
 .n{border-left:4px solid var(--a);background:var(--card);padding:.5rem .75rem;border-radius:4px}
 form{margin:.75rem 0}
 button,.b{display:block;width:100%;min-height:52px;padding:.6rem 1rem;border:1px solid var(--a);border-radius:12px;background:var(--a);color:var(--on);font:inherit;font-weight:600;font-size:1.125rem;text-align:center;text-decoration:none;cursor:pointer}
+h1+p+.b+h2{margin-top:1rem}
 :focus-visible{outline:3px solid var(--fg);outline-offset:2px}
 label{display:block;font-weight:600}
 label.c{display:flex;gap:.75rem;align-items:center;font-weight:400;min-height:44px;margin-bottom:.5rem;font-size:.875rem}
@@ -65,8 +66,16 @@ export function policy(css: string): string {
   return `default-src 'none'; style-src 'sha256-${hash}'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`
 }
 
-/** `body` is HTML; `switchTo`, where there is one, is the relative link to the same page in another language, `{}` standing for it. */
-export function document(frame: Frame, css: string, language: Language, title: string, body: string, switchTo?: string): string {
+/** `body` is HTML; `switchTo`, where there is one, is the relative link to the same page in another language, `{}` standing for it; `refresh`, when it asks again. */
+export function document(
+  frame: Frame,
+  css: string,
+  language: Language,
+  title: string,
+  body: string,
+  switchTo?: string,
+  refresh?: string,
+): string {
   const texts = TEXTS[language]
   const links = switchTo
     ? LANGUAGES.filter((one) => one !== language)
@@ -77,5 +86,5 @@ export function document(frame: Frame, css: string, language: Language, title: s
         .join('')
     : ''
   const logo = frame.logo ? `<img src="${frame.logo}" alt="" height="40">` : ''
-  return `<!doctype html><html lang="${texts.code}"><head><meta charset="utf-8"><title>${escapeHtml(title)} · ${escapeHtml(frame.name)}</title><meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark"><style>${css}</style></head><body><header>${logo}<span>${escapeHtml(frame.name)}</span>${links}</header><main>${body}</main></body></html>`
+  return `<!doctype html><html lang="${texts.code}"><head><meta charset="utf-8"><title>${escapeHtml(title)} · ${escapeHtml(frame.name)}</title><meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark">${refresh ? `<meta http-equiv="refresh" content="${escapeHtml(refresh)}">` : ''}<style>${css}</style></head><body><header>${logo}<span>${escapeHtml(frame.name)}</span>${links}</header><main>${body}</main></body></html>`
 }

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { gzipSync } from 'node:zlib'
 import type { Offer, PortalConfig } from '../config.ts'
+import { type OrderLook, orderPage } from '../orders/order-page.ts'
 import { document, escapeHtml, type Frame, policy, style } from './html.ts'
 import { type Language, textIn } from './language.ts'
 import { qrSvg } from './qr.ts'
@@ -36,6 +37,8 @@ export interface Visit {
   /** Absolute path of the visitor's own page, without the language. */
   link?: string
   memberCode?: string
+  /** HTML: what is to be paid, or was. */
+  order?: string
 }
 
 export type NoticePage = 'down' | 'full' | 'busy' | 'guestOnly' | 'notFound' | 'bad' | 'claimed'
@@ -131,6 +134,7 @@ export class Pages {
     const offers = this.offers(today)
     const body = [
       `<h1>✓ ${texts.connected}</h1><p>${texts.done}${language === 'en' ? ' ' : ''}${texts.left(visit.minutesLeft)}</p>`,
+      visit.order ?? '',
       offers.length > 0 ? `<h2>${texts.offers}</h2><ul>${offers.map((one) => offerItem(one, language, texts)).join('')}</ul>` : '',
       visit.memberCode
         ? `<section class="k"><h2>${texts.memberTitle}</h2><small>${texts.showAtTill}</small>${qrSvg(visit.memberCode, texts.memberQr)}<code>${escapeHtml(visit.memberCode)}</code></section>`
@@ -140,6 +144,13 @@ export class Pages {
         : '',
     ].join('')
     return { body: Buffer.from(this.#page(language, texts.connected, body, visit.link ? `${visit.link}{}/` : undefined)) }
+  }
+
+  /** `path` of `look` in this language; the other one's is made of it. */
+  order(language: Language, look: OrderLook): Page {
+    const { title, body, refresh } = orderPage(language, look)
+    const switchTo = `${look.path.replace(/[^/]+\/$/, '{}/')}order`
+    return { body: Buffer.from(document(this.frame(language), this.#css, language, title, body, switchTo, refresh)) }
   }
 
   notice(language: Language, what: NoticePage): Page {

@@ -6,6 +6,9 @@ import type { PluginContext } from '../../../daemon/contract/plugin.ts'
 import type { PortalConfig } from '../config.ts'
 import type { Logins } from '../logins/logins.ts'
 import type { NetworkController, Station } from '../network/api.ts'
+import { orderCard } from '../orders/order-page.ts'
+import { isFinal } from '../orders/orders.machine.ts'
+import type { Orders } from '../orders/orders.ts'
 import { type Language, preferred } from '../pages/language.ts'
 import type { Notice, NoticePage, Page, Pages } from '../pages/pages.ts'
 import type { Outbox } from '../sessions/outbox.ts'
@@ -25,6 +28,7 @@ export interface DoorParts {
   network: NetworkController
   sessions: Sessions
   logins: Logins
+  orders: Pick<Orders, 'of'>
   forms: FormTokens
   outbox: Outbox
   /** A station asked for something: a sign that it is here. */
@@ -115,6 +119,7 @@ export class Door {
       return redirect(request, response, this.#welcomeUrl(guest, route.language, route.kind === 'action' ? 'stale' : undefined))
     }
     if (route.kind === 'welcome') return this.#welcome(guest, route.language, query)
+    if (route.kind === 'order') return this.#orderPage(guest, route.language, query === 'n=still')
     return this.#form(guest, route.action, route.language)
   }
 
@@ -122,7 +127,7 @@ export class Door {
     const { sessions } = this.#parts
     const session = sessions.of(guest.station.mac)
     if (!this.#parts.online()) return this.#notice(guest, 503, 'down', language)
-    if (session) return this.#connected(guest, session, language)
+    if (session) return this.#connected(guest, session, language, query === 'n=more')
     if (sessions.full) return this.#notice(guest, FULL.status, 'full', language, { retryAfter: FULL.retryAfter ?? 0 })
     this.#parts.logins.expect(guest.station)
     const ended = sessions.endedOf(guest.station.mac)
@@ -144,7 +149,7 @@ export class Door {
     if (session) return this.#connected(guest, session, language)
     const known = this.front.config.login.returning && (await this.#parts.logins.visitorOf(link, guest.station)) !== undefined
     if (!known) return redirect(guest.request, guest.response, this.#welcomeUrl(guest, language, 'link'))
-    const path = `/t/${this.#formToken(guest.station)}/${language}/`
+    const path = this.#formPath(guest.station, language)
     this.#page(guest, 200, this.front.pages.welcome(language, undefined, { back: link, path }))
   }
 
@@ -214,18 +219,34 @@ export class Door {
     this.#page(guest, refusal.status, page, refusal.retryAfter === undefined ? {} : { retryAfter: refusal.retryAfter })
   }
 
-  async #connected(guest: Guest, session: Session, language: Language): Promise<void> {
+  /** The visitor's page: an order that is to be paid comes first, unless it is `more` that is asked for. */
+  async #connected(guest: Guest, session: Session, language: Language, more = false): Promise<void> {
     const { logins, sessions, context } = this.#parts
+    const order = this.#parts.orders.of(session.id)
+    if (order && !isFinal(order) && !more) return this.#orderPage(guest, language, false)
     const link = await logins.linkOf(session)
     const memberCode = logins.memberCode(session.visitor)
     const visit = {
       minutesLeft: Math.max(1, Math.round(sessions.secondsLeft(session) / 60)),
       ...(link === undefined ? {} : { link }),
       ...(memberCode === undefined ? {} : { memberCode }),
+      ...(order ? { order: orderCard(language, order, this.#formPath(guest.station, language)) } : {}),
     }
     const today = new Date(context.clock.wall()).toISOString().slice(0, 10)
     // The phone's next probe must take a new way: through the network, not to the portal.
     this.#page(guest, 200, this.front.pages.connected(language, visit, today), { close: true })
+  }
+
+  async #orderPage(guest: Guest, language: Language, still: boolean): Promise<void> {
+    const session = this.#parts.sessions.of(guest.station.mac)
+    if (!session) return redirect(guest.request, guest.response, this.#welcomeUrl(guest, language))
+    const look = {
+      order: this.#parts.orders.of(session.id),
+      path: this.#formPath(guest.station, language),
+      still,
+      wall: this.#parts.context.clock.wall(),
+    }
+    this.#page(guest, 200, this.front.pages.order(language, look), { close: true })
   }
 
   /** RFC 8908, section 5. */
@@ -264,11 +285,15 @@ export class Door {
     return this.#parts.forms.make(station.mac, this.#parts.context.clock.wall())
   }
 
+  #formPath(station: Station, language: Language): string {
+    return `/t/${this.#formToken(station)}/${language}/`
+  }
+
   /** Who came over TLS stays there. */
   #welcomeUrl(guest: Guest, language = preferred(guest.request.headers['accept-language']), notice?: string): string {
     const { base, secure } = this.front
     const at = guest.request.socket instanceof TLSSocket ? (secure ?? base) : base
-    return `${at}/t/${this.#formToken(guest.station)}/${language}/${notice ? `?n=${notice}` : ''}`
+    return `${at}${this.#formPath(guest.station, language)}${notice ? `?n=${notice}` : ''}`
   }
 
   #notice(

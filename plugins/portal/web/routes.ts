@@ -10,6 +10,7 @@ export type Route =
   | { kind: 'icon' }
   | { kind: 'welcome'; token: string; language: Language }
   | { kind: 'terms'; token: string; language: Language }
+  | { kind: 'order'; token: string; language: Language }
   | { kind: 'action'; action: Action; token: string; language: Language }
   | { kind: 'visit'; link: string; language: Language }
   | { kind: 'claim'; token: string }
@@ -31,6 +32,7 @@ export function routeOf(path: string): Route {
   if (first !== 't') return { kind: 'nothing' }
   if (last === '') return { kind: 'welcome', token, language }
   if (last === 'terms') return { kind: 'terms', token, language }
+  if (last === 'order') return { kind: 'order', token, language }
   return isAction(last) ? { kind: 'action', action: last, token, language } : { kind: 'nothing' }
 }
 
