@@ -43,10 +43,14 @@ t.test(
     let asked = 0
     const command = async (plugin: string, device: string, name: string, args: JsonObject = {}): Promise<JsonObject> => {
       const path = `/api/v1/cmd/${plugin}/${device}/${name}`
-      const { status, result, error } = await gateway.client.call<{ status: string; result: JsonObject; error?: JsonObject }>('POST', path, {
-        id: `t-${asked++}`,
-        args,
-      })
+      const { status, result, error } = await gateway.client.call<{ status: string; result: JsonObject; error?: JsonObject }>(
+        'POST',
+        path,
+        {
+          id: `t-${asked++}`,
+          args,
+        },
+      )
       if (status !== 'done') throw new Error(JSON.stringify(error ?? status))
       return result
     }

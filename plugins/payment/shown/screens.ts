@@ -85,7 +85,9 @@ export class Screens {
     const screen = this.#of(till)
     if (data) screen.member = data
     else delete screen.member
-    return this.#told(till, screen)
+    const told = this.#told(till, screen)
+    told.catch(() => this.#again(till))
+    return told
   }
 
   pay(till: string): ShownOrder | undefined {
@@ -106,8 +108,12 @@ export class Screens {
     this.#told(till, this.#of(till)).catch((error: unknown) => {
       if (this.#stopping || this.#context.signal.aborted) return
       this.#context.log.warn({ till, code: asFailure(error).code }, 'a display could not be told what to show; it is tried again')
-      this.#context.clock.timer(RETRY_MS, () => this.#background(till))
+      this.#again(till)
     })
+  }
+
+  #again(till: string): void {
+    if (!this.#stopping) this.#context.clock.timer(RETRY_MS, () => this.#background(till))
   }
 
   #told(till: string, screen: Screen): Promise<void> {

@@ -13,11 +13,14 @@ export function slipOf(payment: Payment, shop: string, channel: string, qr: stri
     `^^^${word(money(payment.amount, payment.currency))}`,
     '',
     `{code:${word(qr)};option:qrcode,${cellOf(qr)},m}`,
+    // Cameras want the symbol's edge free (ISO/IEC 18004: four modules).
+    '',
     ...(how === undefined ? [] : [word(how)]),
     '',
     `订单 Order | ${word(payment.order)}`,
     `有效至 Valid until | ${word(localTime(payment.expiresAt))}`,
-    '未付款，不作收据 / Not paid yet: not a receipt',
+    '未付款，不作收据',
+    'Not paid yet: not a receipt',
     '',
   ].join('\n')
 }

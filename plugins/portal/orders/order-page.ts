@@ -24,6 +24,25 @@ export interface OrderPage {
   refresh?: string
 }
 
+/** As large as they usually come, to be weighed. */
+export const SAMPLE: OrderLook = {
+  order: {
+    payment: '',
+    order: 'x'.repeat(24),
+    session: '',
+    amount: 123_456,
+    currency: 'CNY',
+    phase: 'waiting',
+    qr: `https://qr.alipay.com/${'x'.repeat(40)}`,
+    channel: 'alipay',
+    until: 300_000,
+    at: 0,
+  },
+  path: `/t/${'x'.repeat(16)}/zh/`,
+  still: false,
+  wall: 0,
+}
+
 export function orderPage(language: Language, { order, path, still, wall }: OrderLook): OrderPage {
   const texts = ORDER_TEXTS[language]
   const more = `<a class="b" href="${escapeHtml(path)}?n=more">${texts.more}</a>`

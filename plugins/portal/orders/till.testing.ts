@@ -34,4 +34,3 @@ export async function sessionOf(one: Shop): Promise<string> {
   const { sessions } = (await one.harness.command('-', 'sessions')) as { sessions: { session: string }[] }
   return sessions.at(-1)?.session ?? ''
 }
-

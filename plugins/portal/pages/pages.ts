@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { gzipSync } from 'node:zlib'
 import type { Offer, PortalConfig } from '../config.ts'
-import { type OrderLook, orderPage } from '../orders/order-page.ts'
+import { type OrderLook, orderPage, SAMPLE } from '../orders/order-page.ts'
 import { document, escapeHtml, type Frame, policy, style } from './html.ts'
 import { type Language, textIn } from './language.ts'
 import { qrSvg } from './qr.ts'
@@ -178,6 +178,7 @@ export class Pages {
       welcome: most((language) => this.welcome(language)),
       terms: most((language) => this.terms(language)),
       connected: most((language) => this.connected(language, visit, '')),
+      order: most((language) => this.order(language, SAMPLE)),
     }
   }
 
