@@ -1,41 +1,17 @@
 /** The order as phones show it: real Chromium, Chinese and English, light and dark. Nobody reloads: the page does, without script. */
-import { existsSync, mkdirSync } from 'node:fs'
-import { join } from 'node:path'
-import { chromium, type Page } from 'playwright-core'
 import t from 'tap'
 import { FAULTS } from '../pages/faults.testing.ts'
-import { FakeNetwork, macOf, Shop } from '../testing.ts'
+import { launch, noChromium, OnePhone, picture } from '../pages/looks.testing.ts'
+import { Shop } from '../testing.ts'
 import { sessionOf, Till } from './till.testing.ts'
-
-/** Chromium comes from 127.0.0.1: that is the phone here. */
-class OnePhone extends FakeNetwork {
-  override async stationAt(ip: string): ReturnType<FakeNetwork['stationAt']> {
-    return ip === '127.0.0.1' ? { mac: macOf(1), ip } : super.stationAt(ip)
-  }
-}
-
-const CHROMIUM = '/usr/bin/chromium'
-/** Set to a folder to look at the pictures. */
-const pictures = process.env.SHOPWIRE_PICTURES
 
 const LOOKS = [
   { name: 'zh-dark', locale: 'zh-CN', colorScheme: 'dark', viewport: { width: 390, height: 844 } },
   { name: 'en-light', locale: 'en-GB', colorScheme: 'light', viewport: { width: 320, height: 568 } },
 ] as const
 
-t.test('as phones show it, without script', { skip: existsSync(CHROMIUM) ? false : 'Chromium is not installed' }, async (t) => {
-  const browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: [
-      '--no-sandbox',
-      '--headless',
-      '--disable-gpu',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-    ],
-    timeout: 60_000,
-  })
+t.test('as phones show it, without script', { skip: noChromium }, async (t) => {
+  const browser = await launch()
   t.teardown(() => browser.close())
   for (const { name, ...look } of LOOKS) {
     const one = await Shop.open({
@@ -52,7 +28,7 @@ t.test('as phones show it, without script', { skip: existsSync(CHROMIUM) ? false
     const page = await context.newPage()
     const see = async (state: string): Promise<void> => {
       t.same(await page.evaluate(FAULTS), [], `${state} ${name}`)
-      await shoot(page, `order-${state}-${name}`)
+      await picture(page, `order-${state}-${name}`)
     }
     await page.goto(`http://127.0.0.1:${one.port}/`)
     await page.getByRole('button').first().click()
@@ -77,9 +53,3 @@ t.test('as phones show it, without script', { skip: existsSync(CHROMIUM) ? false
     t.match(page.url(), /\/order$/, 'the other language of the same page')
   }
 })
-
-async function shoot(page: Page, name: string): Promise<void> {
-  if (!pictures) return
-  mkdirSync(pictures, { recursive: true })
-  await page.screenshot({ path: join(pictures, `${name}.png`) })
-}
