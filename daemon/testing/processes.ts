@@ -1,5 +1,7 @@
 /** Real processes for the end-to-end tests: the built gateway, mosquitto, the HQ sink. All on loopback, all killed by `end`. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
+import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect as connectTcp, createServer, type Server, type Socket } from 'node:net'
@@ -11,21 +13,47 @@ import type { JsonObject } from '../contract/json.ts'
 
 const bundle = resolve(import.meta.dirname, '../../dist/shopwire.cjs')
 
+/** Below 32768, where Linux begins to give ports to outgoing connections and to those who ask for any. */
+const PORTS = { from: 20_000, to: 32_000 }
+
+/**
+ * A TCP port of 127.0.0.1 that nobody else gets, however long it takes until something listens on it. The UDP port of the same
+ * number is kept by this process until it ends: that is what the tests of other processes look at.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
+  for (;;) {
+    const port = randomInt(PORTS.from, PORTS.to)
+    if (!(await reserved(port))) continue
+    const probe = createServer().listen(port, '127.0.0.1')
+    const free = await once(probe, 'listening').then(
+      () => true,
+      () => false,
+    )
+    if (!free) continue
+    probe.close()
+    await once(probe, 'close')
+    return port
+  }
 }
 
-/** Looks again every 20 ms until `done` holds. */
+async function reserved(port: number): Promise<boolean> {
+  const mark = createSocket('udp4').unref()
+  mark.bind({ port, address: '127.0.0.1', exclusive: true })
+  return once(mark, 'listening').then(
+    () => true,
+    () => {
+      mark.close()
+      return false
+    },
+  )
+}
+
+/** Looks again after 5 ms, then less and less often, down to ten times a second, until `done` holds. */
 export async function until(done: () => boolean | Promise<boolean>, what: string, ms = 60_000): Promise<void> {
   const end = performance.now() + ms
-  while (!(await done())) {
+  for (let pause = 5; !(await done()); pause = Math.min(100, pause * 1.5)) {
     if (performance.now() > end) throw new Error(`waited ${ms} ms for: ${what}`)
-    await new Promise((wake) => setTimeout(wake, 20))
+    await new Promise((wake) => setTimeout(wake, pause))
   }
 }
 
@@ -43,9 +71,9 @@ export class Shopfloor {
         output: '',
       },
     )
-    const keep = (chunk: Buffer) => (child.output = (child.output + chunk.toString()).slice(-200_000))
-    child.stdout?.on('data', keep)
-    child.stderr?.on('data', keep)
+    const keep = (chunk: string) => (child.output = (child.output + chunk).slice(-200_000))
+    child.stdout?.setEncoding('utf8').on('data', keep)
+    child.stderr?.setEncoding('utf8').on('data', keep)
     this.#children.add(child)
     child.once('exit', () => this.#children.delete(child))
     return child
@@ -106,7 +134,8 @@ export class Shopfloor {
     for (const client of this.#clients) client.end(true)
     for (const close of this.#closers) close()
     await Promise.all([...this.#children].map((child) => killed(child, 'SIGKILL')))
-    rmSync(this.dir, { recursive: true, force: true })
+    // The plugins of a killed gateway end by themselves, and may write until then.
+    rmSync(this.dir, { recursive: true, force: true, maxRetries: 50, retryDelay: 100 })
   }
 }
 
@@ -167,7 +196,7 @@ export class GatewayProcess {
     this.child = this.#floor.spawn(command, args, this.#options.env)
     const child = this.child
     await until(async () => {
-      if (child.exitCode !== null) throw new Error(`the gateway ended (exit ${child.exitCode}): ${child.output}`)
+      if (ended(child)) throw new Error(`the gateway ended (exit ${child.exitCode ?? child.signalCode}): ${child.output}`)
       return this.client.get('/api/v1/status').then(
         () => true,
         () => false,
@@ -180,11 +209,17 @@ export class GatewayProcess {
   }
 }
 
+const ended = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null
+
 async function killed(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
+  if (child.pid === undefined || ended(child)) return
   const gone = once(child, 'exit')
-  // The whole group: faketime is a wrapper that waits for what it runs.
-  process.kill(-(child.pid ?? 0), signal)
+  try {
+    // The whole group: faketime is a wrapper that waits for what it runs.
+    process.kill(-child.pid, signal)
+  } catch {
+    // It has just ended by itself.
+  }
   await gone
 }
 

@@ -1,6 +1,8 @@
 /**
- * A daemon of journal and dispatch alone, to be killed. `node printing-gateway.ts JOURNAL PAPER` prints each command as a line
- * on PAPER (written at once, as a printer would) and takes commands in endless number; one `answered` line each on stdout.
+ * A daemon of journal and dispatch alone, to be killed. `node printing-gateway.mjs JOURNAL PAPER PREFIX` prints each command as a
+ * line on PAPER (written at once, as a printer would) and takes commands in endless number; one line each on stdout when it is
+ * answered. Before the first of them a job begins on the device `jammed`, `PREFIX-jammed`, that never ends: whenever this
+ * process is killed, something is cut off in the middle.
  */
 import { appendFileSync } from 'node:fs'
 import { systemClock } from '../../clock.ts'
@@ -24,6 +26,10 @@ async function main(): Promise<void> {
   })
   const print = { args: { type: 'object' } }
   const status = { args: { type: 'object' }, repeatable: true }
+  let jam = (): void => {}
+  const jammed = new Promise<void>((resolve) => {
+    jam = resolve
+  })
   const dispatch = await createDispatch({
     journal,
     clock: systemClock,
@@ -33,12 +39,18 @@ async function main(): Promise<void> {
       describe: (_plugin, _device, command) => (command === 'status' ? status : print),
       run: async (_plugin, { id, device }) => {
         appendFileSync(paper, `${device} ${id}\n`)
+        if (device === 'jammed') {
+          jam()
+          await new Promise(() => {})
+        }
         await systemClock.sleep(1)
         return id
       },
     },
   })
   await dispatch.resume()
+  void dispatch.submit({ id: `${prefix}-jammed`, plugin: 'printer', device: 'jammed', command: 'print', from: 'lan' })
+  await jammed
   let next = 0
   const till = async (device: string): Promise<void> => {
     for (;;) {
