@@ -9,6 +9,7 @@ import { ERRORS, Failure } from '../contract/errors.ts'
 import type { JsonObject } from '../contract/json.ts'
 import { createLog } from '../log.ts'
 import type { HttpOptions } from './api.ts'
+import { until } from '../testing/processes.ts'
 import { createHttp } from './server.ts'
 import { ask, emptyLedger, type Fixture, type FixtureOptions, startFixture } from './testing/fixture.ts'
 
@@ -282,7 +283,9 @@ t.test('someone who sends a request letter by letter is cut off; others are serv
     ),
   )
   for (const answer of answers) t.match(answer, /^HTTP\/1\.1 408 /)
-  t.equal((await ask(port, '/healthz')).status, 200)
+  // With so little patience a machine that pauses may cut off an honest client, too; not again and again.
+  const honest = () => ask(port, '/healthz').then(({ status }) => status === 200)
+  await until(() => honest().catch(() => false), 'an honest client to be served')
 })
 
 t.test('broken HTTP and oversized headers get one clear error', async (t) => {

@@ -4,7 +4,9 @@ import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import type { MonoMs } from '../contract/plugin.ts'
 import { newStream, type StreamEvent, stream } from './stream.machine.ts'
-import { ask, type Fixture, type FixtureOptions, startFixture, until } from './testing/fixture.ts'
+import { systemClock } from '../clock.ts'
+import { until } from '../testing/processes.ts'
+import { ask, type Fixture, type FixtureOptions, startFixture } from './testing/fixture.ts'
 
 async function shop(t: Test, options?: FixtureOptions): Promise<Fixture> {
   const fixture = await startFixture(options)
@@ -156,14 +158,24 @@ t.test('a client that stops reading costs a bounded buffer and loses nothing', a
 })
 
 t.test('a client that never reads again is cut off', async (t) => {
-  const it = await shop(t, { limits: { streamBufferBytes: 20_000, pingMs: 50, stallMs: 500 } })
+  let later = 0
+  const clock = { ...systemClock, mono: () => (systemClock.mono() + later) as MonoMs }
+  const it = await shop(t, { clock, limits: { streamBufferBytes: 20_000, pingMs: 50, stallMs: 600_000 } })
   const quick = await listen(t, it)
   const dead = await listen(t, it)
   dead.response.pause()
   await burst(it, 80)
-  await until(() => it.logs.some((line) => line.includes('took nothing')), 'the dead client is cut off')
   await it.weigh(1)
-  await until(() => quick.count() === 8_001, 'the quick client never noticed')
+  await until(() => quick.count() === 8_001, 'the quick client has all')
+  t.notOk(it.logs.some((line) => line.includes('took nothing')), 'the dead one is given its time')
+  // A ping that comes after all that says that the quick one has taken it.
+  const pings = quick.of('ping').length
+  await until(() => quick.of('ping').length > pings, 'the next ping')
+  later = 700_000
+  await until(() => it.logs.some((line) => line.includes('took nothing')), 'the dead client is cut off')
+  await it.weigh(2)
+  await until(() => quick.count() === 8_002, 'the quick client never noticed')
+  t.equal(it.logs.filter((line) => line.includes('took nothing')).length, 1)
 })
 
 t.test('the number of streams is bounded, and a closed one frees its place and its listeners', async (t) => {
@@ -173,9 +185,11 @@ t.test('the number of streams is bounded, and a closed one frees its place and i
   const streams = async () => Number(/^shopwire_streams (\d+)$/m.exec((await ask(it.http.port(), '/metrics')).text)?.[1])
   t.equal(await streams(), 3)
   for (const one of open) one.close()
-  for (let n = 0; (await streams()) > 0 && n < 500; n++) await new Promise((resolve) => setTimeout(resolve, 10))
-  t.equal(await streams(), 0)
-  for (let n = 0; n < 50; n++) (await listen(t, it)).close()
+  await until(async () => (await streams()) === 0, 'the places to be free')
+  for (let n = 0; n < 50; n++) {
+    ;(await listen(t, it)).close()
+    await until(async () => (await streams()) === 0, 'its place to be free')
+  }
   t.pass('50 more, one after the other')
 })
 

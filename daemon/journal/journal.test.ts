@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import t from 'tap'
 import { systemClock } from '../clock.ts'
@@ -12,6 +11,7 @@ import type { WallMs } from '../contract/plugin.ts'
 import type { StoredEvent } from './api.ts'
 import { Connection } from './connection.ts'
 import { inspect } from './testing/after-cut.ts'
+import { bundleCommitter } from './testing/committer.ts'
 import { beacon, dataOf, type LogLine, openIn, paid, scan, until } from './testing/support.ts'
 import { Uuid7 } from './uuid7.ts'
 
@@ -202,7 +202,7 @@ t.test('a reader that keeps up reads from memory, one that is far behind from th
 
 t.test('kill -9 in the middle of it, again and again', async (t) => {
   const dir = t.testdir()
-  const committer = fileURLToPath(new URL('testing/committer.ts', import.meta.url))
+  const committer = bundleCommitter(dir)
   const acknowledged = () => {
     try {
       return readFileSync(join(dir, 'acknowledged'), 'utf8').split('\n').slice(0, -1).map(Number)
@@ -212,7 +212,7 @@ t.test('kill -9 in the middle of it, again and again', async (t) => {
   }
   for (let round = 0; round < 3; round += 1) {
     const before = acknowledged().length
-    const child = spawn(process.execPath, ['--import=tsx', committer, JSON.stringify({ dir, commits: 0, size: 300, reopenEvery: 0 })], {
+    const child = spawn(process.execPath, [committer, JSON.stringify({ dir, commits: 0, size: 300, reopenEvery: 0 })], {
       stdio: 'inherit',
     })
     const ended = new Promise((resolve) => child.once('exit', resolve))

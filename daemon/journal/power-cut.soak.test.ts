@@ -1,12 +1,12 @@
 /** Thousands of power cuts. `SEED=n npx tap daemon/journal/power-cut.soak.test.ts` takes others. */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { inspect } from './testing/after-cut.ts'
+import { bundleCommitter } from './testing/committer.ts'
 import { cutPower, record } from './testing/power-cut.ts'
 
-const committer = fileURLToPath(new URL('testing/committer.ts', import.meta.url))
+const committer = bundleCommitter(t.testdir())
 const seed = Number(process.env.SEED ?? 1)
 
 t.setTimeout(30 * 60_000)
@@ -14,7 +14,7 @@ t.setTimeout(30 * 60_000)
 async function run(dir: string, powerSafeOverwrite: boolean, cuts: number): Promise<string[]> {
   mkdirSync(dir, { recursive: true })
   const options = { dir, commits: 250, size: 300, reopenEvery: 60, tuning: { checkpointPages: 25, powerSafeOverwrite } }
-  const recording = await record(dir, [process.execPath, '--import=tsx', committer, JSON.stringify(options)], `${dir}.trace`)
+  const recording = await record(dir, [process.execPath, committer, JSON.stringify(options)], `${dir}.trace`)
   const failures: string[] = []
   await cutPower(recording, `${dir}-cut`, { cuts, seed, spoil: true }, async (cut) => {
     const wrong = await inspect(`${dir}-cut`, cut.acknowledged).catch((error: unknown) => [String(error)])

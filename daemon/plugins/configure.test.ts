@@ -62,7 +62,8 @@ t.test('a plugin that starts with a config says what failed, too, and is not hel
 })
 
 t.test('a device that will not let go is ended with its process', async (t) => {
-  const lab = await PluginLab.start({ builtins: ['tills'], sections: tills({ one: { port: 'stuck' }, two: { port: 'b' } }) })
+  const sections = tills({ one: { port: 'stuck' }, two: { port: 'b' } })
+  const lab = await PluginLab.start({ builtins: ['tills'], sections, limits: { process: { stopMs: 300 } } })
   t.teardown(() => lab.stop())
   const { pid } = await ask(lab, 'one')
   t.same(await lab.plugins.configure(tills({ one: { port: 'a' }, two: { port: 'b' } })), { errors: [] })

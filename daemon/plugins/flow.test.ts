@@ -1,4 +1,5 @@
 import t from 'tap'
+import { systemClock } from '../clock.ts'
 import type { JsonObject } from '../contract/json.ts'
 import { PluginLab } from '../testing/plugin-lab.ts'
 
@@ -79,7 +80,9 @@ t.test('what others emit reaches a subscriber in order, across a crash, once it 
 })
 
 t.test('device states: shown at once, journaled as bulk when they are news, a flapping one not for ever', async (t) => {
-  const lab = await PluginLab.start({ plugins: ['lab'] })
+  // All of it happens within one window of ten seconds, however long it takes.
+  const now = systemClock.mono()
+  const lab = await PluginLab.start({ plugins: ['lab'], clock: { ...systemClock, mono: () => now } })
   t.teardown(() => lab.stop())
   const say = (state: JsonObject, device = 'p-1') => lab.lab('state', { device, state })
   await say({ state: 'fault', detail: 'paper-out' })

@@ -49,7 +49,7 @@ async function reserved(port: number): Promise<boolean> {
 }
 
 /** Looks again after 5 ms, then less and less often, down to ten times a second, until `done` holds. */
-export async function until(done: () => boolean | Promise<boolean>, what: string, ms = 60_000): Promise<void> {
+export async function until(done: () => boolean | Promise<boolean>, what: string, ms = 100_000): Promise<void> {
   const end = performance.now() + ms
   for (let pause = 5; !(await done()); pause = Math.min(100, pause * 1.5)) {
     if (performance.now() > end) throw new Error(`waited ${ms} ms for: ${what}`)
@@ -151,6 +151,8 @@ export interface GatewayOptions {
 export class GatewayProcess {
   readonly configFile: string
   readonly dataDir: string
+  /** Third-party plugins are dropped here. */
+  readonly pluginDir: string
   readonly client: DaemonClient
   readonly httpPort: number
   readonly lanPort: number
@@ -167,13 +169,14 @@ export class GatewayProcess {
     this.dataDir = typeof options.config.dataDir === 'string' ? options.config.dataDir : join(home, 'data')
     this.configFile = join(home, 'shopwire.yaml')
     this.client = new DaemonClient(join(this.dataDir, SOCKET_NAME))
-    mkdirSync(join(home, 'plugins'))
+    this.pluginDir = join(home, 'plugins')
+    mkdirSync(this.pluginDir)
     this.write({
       gateway: { id: 'shop-001', store: '0001' },
       dataDir: this.dataDir,
       http: { listen: `127.0.0.1:${httpPort}` },
       lan: { listen: `127.0.0.1:${lanPort}` },
-      pluginDirs: [join(home, 'plugins')],
+      pluginDirs: [this.pluginDir],
       discovery: { announce: false },
       ...options.config,
     })

@@ -4,10 +4,10 @@ import { writeFileSync } from 'node:fs'
 import { type IncomingHttpHeaders, request } from 'node:http'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
-import sqlite3 from 'sqlite3'
 import type { CloudEvent } from '../contract/event.ts'
 import type { JsonObject } from '../contract/json.ts'
 import type { Status } from '../http/api.ts'
+import { hqCount, hqEvents } from './hq-database.ts'
 import { freePort, type GatewayProcess, Shopfloor, until } from './processes.ts'
 
 export const ZONE = 'Asia/Shanghai'
@@ -172,51 +172,38 @@ export class WholeShop {
     return [...this.#printer.output.matchAll(/http:\/\/127\.0\.0\.1:\d+\/c\/[\w-]+/g)].map(([link]) => link)
   }
 
-  /** What HQ holds of these types, in order. */
-  async atHq(...types: string[]): Promise<CloudEvent[]> {
-    const rows = await all<{ event: string; type: string }>(
-      this.db,
-      'SELECT event, type FROM gateway_events ORDER BY epoch, sequence',
-    ).catch(() => [])
-    return rows.filter(({ type }) => types.includes(type.replace(/^shopwire\./, ''))).map(({ event }) => JSON.parse(event) as CloudEvent)
+  /** What HQ holds of a type, in order. */
+  atHq(type: string): Promise<CloudEvent[]> {
+    return hqEvents(this.db, type)
   }
 
-  /** What the gateway's journal holds of these types, in order. */
-  async journaled(...types: string[]): Promise<CloudEvent[]> {
+  /** Resolves when HQ holds all of the journal. What staff are shown of the backlog may be a second old. */
+  async settled(): Promise<void> {
+    await until(async () => (await hqCount(this.db)) === Number((await this.status()).journal.head), 'HQ to have all of the journal')
+  }
+
+  /** What the gateway's journal holds of a type, in order. */
+  async journaled(type: string): Promise<CloudEvent[]> {
     const found: CloudEvent[] = []
     for (let since = 0; ; ) {
-      const page = await this.gateway.client.get<{ events: CloudEvent[]; next?: number }>(`/api/v1/events?since=${since}&limit=1000`)
-      found.push(...page.events.filter(({ type }) => types.includes(type.replace(/^shopwire\./, ''))))
-      const last = page.next ?? Number(page.events.at(-1)?.sequence ?? since)
-      if (page.events.length === 0 || last <= since) return found
-      since = last
+      const page = await this.gateway.client.get<{ events: CloudEvent[]; next?: number }>(
+        `/api/v1/events?since=${since}&limit=1000&type=${type}`,
+      )
+      found.push(...page.events)
+      if (page.next === undefined || page.next <= since) return found
+      since = page.next
     }
   }
 
   /** The first such event at HQ. */
   async hears(type: string, where: JsonObject = {}): Promise<CloudEvent> {
     let found: CloudEvent | undefined
-    await until(
-      async () => {
-        found = (await this.atHq(type)).find(({ data }) => Object.entries(where).every(([key, value]) => data[key] === value))
-        return found !== undefined
-      },
-      `${type} ${JSON.stringify(where)} at HQ`,
-    )
+    const look = async () => {
+      found = (await this.atHq(type)).find(({ data }) => Object.entries(where).every(([key, value]) => data[key] === value))
+      return found !== undefined
+    }
+    await until(look, `${type} ${JSON.stringify(where)} at HQ`)
     if (!found) throw new Error(type)
     return found
   }
-}
-
-function all<Row>(file: string, sql: string): Promise<Row[]> {
-  return new Promise((resolve, reject) => {
-    const db = new sqlite3.Database(file, sqlite3.OPEN_READONLY, (error) => {
-      if (error) return reject(error)
-      db.all<Row>(sql, (failed, rows) => {
-        db.close()
-        if (failed) reject(failed)
-        else resolve(rows)
-      })
-    })
-  })
 }

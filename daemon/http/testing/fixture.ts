@@ -240,12 +240,3 @@ export async function ask(where: number | string, path: string, { method = 'GET'
     json: isJson ? (JSON.parse(answer) as JsonObject) : {},
   }
 }
-
-/** Waits until `done` holds. */
-export async function until(done: () => boolean, what: string, ms = 20_000): Promise<void> {
-  const end = performance.now() + ms
-  while (!done()) {
-    if (performance.now() > end) throw new Error(`waited ${ms} ms for: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-}

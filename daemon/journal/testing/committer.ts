@@ -1,6 +1,8 @@
 /** A process of its own that commits and says in a file what was acknowledged: for tests that kill it or its disk. */
 import { openSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { bundleScript } from '../../testing/bundle.ts'
 import type { Tuning } from '../schema.ts'
 import { openIn, scan } from './support.ts'
 
@@ -16,6 +18,10 @@ export interface CommitterOptions {
   stubborn?: boolean
   tuning?: Partial<Tuning>
 }
+
+/** This program, built once into a folder of the repository. */
+export const bundleCommitter = (dir: string): string =>
+  bundleScript(fileURLToPath(new URL('committer.ts', import.meta.url)), join(dir, 'committer.mjs'))
 
 /** Commit `n` holds 1 to 5 events that say `{commit: n, index, of}`, and puts `n` under the key `last`. */
 export const eventsOf = (commit: number): number => 1 + ((commit * 7) % 5)
@@ -52,4 +58,4 @@ async function main(): Promise<void> {
   await journal.close()
 }
 
-if (process.argv[1]?.includes('committer')) await main()
+if (basename(process.argv[1] ?? '') === 'committer.mjs') await main()

@@ -161,7 +161,10 @@ export async function cutPower(
   look: (cut: Cut) => Promise<void>,
 ): Promise<void> {
   const next = random(options.seed)
-  const moments = Array.from({ length: options.cuts }, () => Math.floor(next() * (recording.length + 1))).sort((a, b) => a - b)
+  // The last of them after everything that was recorded.
+  const moments = Array.from({ length: options.cuts }, (_, index) =>
+    index === 0 ? recording.length : Math.floor(next() * (recording.length + 1)),
+  ).sort((a, b) => a - b)
   const disk: Disk = { sure: new Map(), names: new Map() }
   const acknowledged: number[] = []
   let done = 0
