@@ -80,6 +80,9 @@ t.test('the watchdog is fed while there is progress, and not while there is none
   alive = false
   await waitFor(() => lines.length > 0)
   t.match(lines[0], /the watchdog is not fed/)
+  // The manager has then heard whatever was on its way.
+  await systemd.status('so far')
+  await waitFor(() => manager.heard().includes('STATUS=so far'))
   const before = fed()
   let looks = 0
   const counted = open(t, { NOTIFY_SOCKET: manager.address, WATCHDOG_USEC: '100000' }, async () => {
@@ -88,6 +91,8 @@ t.test('the watchdog is fed while there is progress, and not while there is none
   })
   counted.systemd.start()
   await waitFor(() => looks >= 3)
+  await systemd.status('and since')
+  await waitFor(() => manager.heard().includes('STATUS=and since'))
   t.equal(fed(), before, 'an error is no progress either')
   t.equal(counted.lines.length, 1, 'said once, not at each look')
 

@@ -72,10 +72,10 @@ async function openBox(t: Test, config: string, status?: unknown, programs: Reco
         pluginDirs: [join(folder, 'plugins')],
         checkSections: () => [],
         run: async (program) => programs[program],
-        answerMs: 500,
+        answerMs: status === 'hangs' ? 300 : 60_000,
         clockSet: async () => true,
       })
-      const report = await runDoctor({ facts, checks, timeoutMs: 5_000 })
+      const report = await runDoctor({ facts, checks, timeoutMs: 60_000 })
       return {
         facts,
         ok: report.ok,

@@ -63,7 +63,7 @@ class Daemon {
   }
 
   async settled(before: number): Promise<void> {
-    const end = performance.now() + 10_000
+    const end = performance.now() + 100_000
     while (this.reports.length === before || this.reports.at(-1)?.status === 'applying') {
       if (performance.now() > end) throw new Error('no verdict')
       await new Promise((resolve) => setImmediate(resolve))

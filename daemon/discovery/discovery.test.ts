@@ -11,6 +11,7 @@ import type { JsonObject } from '../contract/json.ts'
 import type { Manifest } from '../contract/plugin.ts'
 import { createLog } from '../log.ts'
 import type { Discovery, Found } from './api.ts'
+import { until as eventually } from '../testing/processes.ts'
 import { createDiscovery } from './discovery.ts'
 import { type FakeMachine, fakeMachine } from './fake-machine.ts'
 
@@ -182,7 +183,7 @@ t.test('an addition that the config refuses is told, and nothing else suffers', 
   const { machine, discovery, added, lines, until } = await openShop(t, { auto: true, refuse: true })
   await machine.plugSerial('ttyUSB0', VOYAGER)
   await discovery.start()
-  await waitFor(() => lines.some((line) => line.includes('could not be added')))
+  await eventually(() => lines.some((line) => line.includes('could not be added')), 'the refusal in the log')
   await machine.plugPrinter('lp1', { vid: '04b8', pid: '0e15' })
   await until((list) => list.length === 2)
   t.match(
@@ -191,10 +192,6 @@ t.test('an addition that the config refuses is told, and nothing else suffers', 
   )
   t.match(added[0], { plugin: 'scanner' })
 })
-
-async function waitFor(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 20))
-}
 
 async function openPty(t: Test): Promise<{ near: string; write: (text: string) => void }> {
   const folder = await mkdtemp(join(tmpdir(), 'pty-'))
@@ -205,6 +202,6 @@ async function openPty(t: Test): Promise<{ near: string; write: (text: string) =
     if (socat.exitCode === null && socat.signalCode === null) await once(socat, 'exit')
     await rm(folder, { recursive: true, force: true })
   })
-  await waitFor(() => existsSync(link))
+  await eventually(() => existsSync(link), 'the serial line')
   return { near: await readlink(link), write: (text) => socat.stdin?.write(text) }
 }

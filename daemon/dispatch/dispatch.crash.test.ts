@@ -82,7 +82,11 @@ t.test('kill -9 in the middle of printing, again and again: no receipt twice, ev
   for (let round = 0; round < KILLS; round++) {
     const id = `r${round}-jammed`
     const again = await dispatch.submit({ id, plugin: 'printer', device: 'jammed', command: 'print', from: 'lan' })
-    t.match(again, { status: 'unknown', error: { code: 'command-interrupted' } }, `${id} was cut off: nobody knows, and it is not run again`)
+    t.match(
+      again,
+      { status: 'unknown', error: { code: 'command-interrupted' } },
+      `${id} was cut off: nobody knows, and it is not run again`,
+    )
     t.equal(printed.get(id), 1)
   }
   await dispatch.stop()

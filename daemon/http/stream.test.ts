@@ -2,10 +2,10 @@ import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import type { MonoMs } from '../contract/plugin.ts'
-import { newStream, type StreamEvent, stream } from './stream.machine.ts'
 import { systemClock } from '../clock.ts'
+import type { MonoMs } from '../contract/plugin.ts'
 import { until } from '../testing/processes.ts'
+import { newStream, type StreamEvent, stream } from './stream.machine.ts'
 import { ask, type Fixture, type FixtureOptions, startFixture } from './testing/fixture.ts'
 
 async function shop(t: Test, options?: FixtureOptions): Promise<Fixture> {
@@ -167,7 +167,10 @@ t.test('a client that never reads again is cut off', async (t) => {
   await burst(it, 80)
   await it.weigh(1)
   await until(() => quick.count() === 8_001, 'the quick client has all')
-  t.notOk(it.logs.some((line) => line.includes('took nothing')), 'the dead one is given its time')
+  t.notOk(
+    it.logs.some((line) => line.includes('took nothing')),
+    'the dead one is given its time',
+  )
   // A ping that comes after all that says that the quick one has taken it.
   const pings = quick.of('ping').length
   await until(() => quick.of('ping').length > pings, 'the next ping')

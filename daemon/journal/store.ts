@@ -91,8 +91,11 @@ export class Store {
   }
 
   async refreshTail(): Promise<void> {
-    this.tail = Number((await this.connection.value('SELECT min(seq) FROM event')) ?? this.head + 1)
-    this.gone = Number((await this.connection.value('SELECT total(last - first + 1) FROM gap')) ?? 0)
+    const first = await this.connection.value('SELECT min(seq) FROM event')
+    const gone = await this.connection.value('SELECT total(last - first + 1) FROM gap')
+    // Not before both are known: who sees the new tail is given nothing older, and the cache forgets right after this.
+    this.tail = Number(first ?? this.head + 1)
+    this.gone = Number(gone ?? 0)
   }
 
   async close(): Promise<void> {

@@ -17,7 +17,7 @@ t.test('a command: accepted, running, done; the same again prints nothing, and g
   const operator = await lab.floor.mqtt(lab.port)
   const proxy = await TcpProxy.open(lab.port)
   t.teardown(() => proxy.close())
-  lab.start({ port: proxy.port })
+  const link = lab.start({ port: proxy.port })
   await until(() => hq.of('sync').length > 0, 'the link')
   const results = () => hq.of<CommandResult>('result')
   operator.publish(topics.down(GATEWAY, 'command'), print('c-1'))
@@ -26,6 +26,8 @@ t.test('a command: accepted, running, done; the same again prints nothing, and g
     results().map(({ status }) => status),
     ['accepted', 'running', 'done'],
   )
+  // What the broker has not confirmed would be sent again after the cut.
+  await until(() => link.status().resultsWaiting === 0, 'the answers to be confirmed')
   proxy.cut()
   await until(() => hq.of('sync').length > 1, 'the link to be back')
   operator.publish(topics.down(GATEWAY, 'command'), print('c-1'))

@@ -51,7 +51,7 @@ t.test('HQ says no: its code where the table has it, hq-refused with its words w
 t.test('no answer in time, a line that breaks while HQ thinks, a shop that is offline: three different errors', async (t) => {
   const { lab, link, proxy, requests } = await shopWithHq(t)
   await t.rejects(link.ask('payment', 'reserve', {}, { timeoutMs: 30 }), { code: 'hq-no-answer' })
-  const cut = link.ask('payment', 'reserve', {}, { id: 'cut' })
+  const cut = link.ask('payment', 'reserve', {}, { id: 'cut', timeoutMs: 100_000 })
   await until(() => requests().some(({ id }) => id === 'payment:cut'), 'the request at HQ')
   const lost = t.rejects(cut, { code: 'hq-no-answer', message: /connection to HQ was lost/ })
   await proxy.refuse()

@@ -7,6 +7,13 @@ import { PluginLab } from '../testing/plugin-lab.ts'
 
 const alive = (pid: number): boolean => existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')
 
+/** True once the process has used half a second of processor time more, in hundredths as Linux counts them. */
+function busy(pid: number): () => boolean {
+  const used = () => Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[11])
+  const before = used()
+  return () => used() - before > 50
+}
+
 t.test('kill -9 of the daemon: its plugins end with it, a looping one when the next daemon starts', async (t) => {
   const lab = new PluginLab({ plugins: ['lab'] })
   t.teardown(() => lab.stop())
@@ -23,24 +30,33 @@ t.test('kill -9 of the daemon: its plugins end with it, a looping one when the n
        log: createLog({ level: 'error', clock: systemClock }), call: async () => null,
        gateway: () => ({ id: 'g-1', store: '', demo: false }), builtinDir: ${JSON.stringify(lab.builtinDir)},
        pluginDirs: [${JSON.stringify(lab.pluginDir)}], runner: { file: ${JSON.stringify(join(lab.root, 'plugin-runner.cjs'))} },
-       stateDir: ${JSON.stringify(lab.stateDir)}, sections: {} })
+       stateDir: ${JSON.stringify(lab.stateDir)}, sections: {}, limits: { process: { pingMs: 600_000 } } })
      void plugins.start().then(async () => {
        const run = (command, args) => plugins.run('lab', { id: 'c', device: '-', command, args, from: 'cli' }, AbortSignal.timeout(60_000))
        const { pid } = await run('info', {})
        if (process.argv[2] === 'loop') void run('crash', { how: 'loop' }).catch(() => {})
-       setTimeout(() => console.log(pid), 100)
+       console.log(pid)
      })`,
   )
   const once = async (mode: string): Promise<number> => {
     const daemon = spawn(process.execPath, ['--import=tsx', script, mode], { stdio: ['ignore', 'pipe', 'inherit'] })
-    const pid = await new Promise<number>((resolve) => daemon.stdout.once('data', (text) => resolve(Number(text))))
+    let said = ''
+    daemon.stdout.setEncoding('utf8').on('data', (text: string) => {
+      said += text
+    })
+    await lab.until(() => said.endsWith('\n'), 'the plugin to run')
+    const pid = Number(said)
+    if (mode === 'loop') await lab.until(busy(pid), 'the plugin to loop')
     t.ok(alive(pid))
+    const gone = new Promise((resolve) => daemon.once('exit', resolve))
     daemon.kill('SIGKILL')
+    await gone
     return pid
   }
   const quiet = await once('quiet')
   await lab.until(() => !alive(quiet), 'the plugin ends')
   const looping = await once('loop')
+  await lab.until(busy(looping), 'it to loop on')
   t.ok(alive(looping), 'a loop hears nothing')
   await lab.plugins.start()
   await lab.until(() => !alive(looping), 'the next daemon ends it')

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { reloadMany } from '../testing/reload-many.ts'
 
-t.test('30 reloads leave no process, handle or memory behind', async (t) => {
-  await reloadMany(t, 30)
+t.test('20 reloads leave no process, handle or memory behind', async (t) => {
+  await reloadMany(t, 20)
 })

@@ -27,7 +27,7 @@ async function deskWith(answer: (asked: Asked) => Promise<unknown>) {
             plugin: 'payment',
             request: 'reserve',
             args: {},
-            expiresAt: new Date(Date.now() + 9_000).toISOString(),
+            expiresAt: new Date(Date.now() + 600_000).toISOString(),
             ...request,
           }),
       { qos: 1 },
