@@ -20,7 +20,7 @@ import type { CloudEvent } from '../contract/event.ts'
 import type { MonoMs } from '../contract/plugin.ts'
 import type { LimitedJournal } from './api.ts'
 import { inspect } from './testing/after-cut.ts'
-import { bundleCommitter } from './testing/committer.ts'
+import { bundleCommitter } from './testing/committer-program.ts'
 import { beacon, dataOf, type LogLine, openIn, paid, scan, until } from './testing/support.ts'
 
 const all = async (journal: LimitedJournal) =>

@@ -11,7 +11,7 @@ import type { WallMs } from '../contract/plugin.ts'
 import type { StoredEvent } from './api.ts'
 import { Connection } from './connection.ts'
 import { inspect } from './testing/after-cut.ts'
-import { bundleCommitter } from './testing/committer.ts'
+import { bundleCommitter } from './testing/committer-program.ts'
 import { beacon, dataOf, type LogLine, openIn, paid, scan, until } from './testing/support.ts'
 import { Uuid7 } from './uuid7.ts'
 

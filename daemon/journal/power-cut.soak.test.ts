@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { inspect } from './testing/after-cut.ts'
-import { bundleCommitter } from './testing/committer.ts'
+import { bundleCommitter } from './testing/committer-program.ts'
 import { cutPower, record } from './testing/power-cut.ts'
 
 const committer = bundleCommitter(t.testdir())

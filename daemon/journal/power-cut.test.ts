@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Tuning } from './schema.ts'
 import { inspect } from './testing/after-cut.ts'
-import { bundleCommitter } from './testing/committer.ts'
+import { bundleCommitter } from './testing/committer-program.ts'
 import { cutPower, type Recording, record } from './testing/power-cut.ts'
 
 const skip = spawnSync('strace', ['-qq', '-o', '/dev/null', 'true']).status === 0 ? false : 'strace cannot trace here'

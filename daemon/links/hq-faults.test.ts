@@ -93,6 +93,7 @@ t.test('HQ is restored from last night’s backup: the shop sends what is missin
   lab.journal.drop(200)
   await until(() => hq.watermark === 500, 'HQ to be whole again')
   t.equal([...hq.events.keys()].filter((sequence) => sequence > 200).length, 300)
+  // Told once or, where HQ is slow and asked again, twice; but never another hole.
   const holes = hq.of<UpEvents>('events').flatMap(({ dropped }) => dropped ?? [])
-  t.same(holes, [{ from: 121, to: 200 }])
+  t.same([...new Set(holes.map((hole) => JSON.stringify(hole)))], ['{"from":121,"to":200}'])
 })

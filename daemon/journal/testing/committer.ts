@@ -1,8 +1,6 @@
 /** A process of its own that commits and says in a file what was acknowledged: for tests that kill it or its disk. */
 import { openSync, writeSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { bundleScript } from '../../testing/bundle.ts'
 import type { Tuning } from '../schema.ts'
 import { openIn, scan } from './support.ts'
 
@@ -18,10 +16,6 @@ export interface CommitterOptions {
   stubborn?: boolean
   tuning?: Partial<Tuning>
 }
-
-/** This program, built once into a folder of the repository. */
-export const bundleCommitter = (dir: string): string =>
-  bundleScript(fileURLToPath(new URL('committer.ts', import.meta.url)), join(dir, 'committer.mjs'))
 
 /** Commit `n` holds 1 to 5 events that say `{commit: n, index, of}`, and puts `n` under the key `last`. */
 export const eventsOf = (commit: number): number => 1 + ((commit * 7) % 5)
