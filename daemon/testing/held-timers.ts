@@ -20,10 +20,6 @@ export class HeldTimers {
     }
   }
 
-  waiting(ms: number): number {
-    return this.#held.find((one) => one.ms === ms)?.waiting.size ?? 0
-  }
-
   /** Lets those of this length pass that wait now. */
   fire(ms: number): void {
     const waiting = this.#held.find((one) => one.ms === ms)?.waiting
