@@ -429,7 +429,7 @@ class SqliteJournal implements LimitedJournal {
   }
 
   async #close(): Promise<void> {
-    this.#retention.stop()
+    const retentionStopped = this.#retention.stop()
     this.#cancelGroup()
     this.#cancelCursors?.()
     this.#writer.stop()
@@ -438,6 +438,7 @@ class SqliteJournal implements LimitedJournal {
       this.#act(grouping.step(this.#grouping, { type: 'timer', mono: Number.MAX_SAFE_INTEGER }))
       await this.#inFlight
     }
+    await retentionStopped
     await this.#lane.run(async () => {
       await this.#saveCursors().catch(() => undefined)
       await this.#store.close()

@@ -59,6 +59,7 @@ export class Retention {
   #cancel: (() => void) | undefined
   #dueMono = Number.POSITIVE_INFINITY
   #stopped = false
+  #breathing: Promise<unknown> = Promise.resolve()
   /** Unacknowledged events dropped since the epoch began. */
   dropped = 0
 
@@ -75,9 +76,11 @@ export class Retention {
     this.#schedule(FIRST_LOOK_MS)
   }
 
-  stop(): void {
+  /** Resolves when the ballast, which is written outside the lane, is not touched any more. */
+  async stop(): Promise<void> {
     this.#stopped = true
     this.#cancel?.()
+    await this.#breathing
   }
 
   get refusing(): boolean {
@@ -140,7 +143,9 @@ export class Retention {
     this.#dueMono = due
     this.#cancel = clock.timer(ms, () => {
       this.#dueMono = Number.POSITIVE_INFINITY
-      this.#breathe()
+      const breathing = this.#breathe()
+      this.#breathing = breathing.catch(() => undefined)
+      breathing
         .then(() =>
           lane.run(async () => {
             if (!this.#stopped) await this.#look()
