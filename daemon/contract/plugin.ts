@@ -112,6 +112,23 @@ export interface KeyValue {
   list(prefix?: string): Promise<{ key: string; value: Json }[]>
 }
 
+/** What a key of the plugin's own store becomes; `undefined` deletes it. Of a key that is named twice the last one counts. */
+export type StoreChange = readonly [key: string, value: Json | undefined]
+
+/** Events and keys that become durable together, or not at all. */
+export interface PluginCommit<Event = DeviceEvent> {
+  events?: readonly Event[]
+  store?: readonly StoreChange[]
+  /**
+   * Nobody waits for it: it may wait 50-100 ms for company, and so mostly costs the card no sync of its own. Durable when it
+   * resolves, like any other.
+   */
+  mayWait?: boolean
+}
+
+/** An event of a `DeviceContext`, whose device is known. */
+export type OwnEvent = Omit<DeviceEvent, 'device'>
+
 export interface PluginContext<Config = JsonObject> {
   /** Passed the manifest's schema; defaults filled in. */
   readonly config: Config
@@ -123,6 +140,13 @@ export interface PluginContext<Config = JsonObject> {
   readonly gateway: { readonly id: string; readonly store: string; readonly demo: boolean }
   /** Resolves once the event is durable on disk. Awaiting it is what gives back-pressure. */
   emit(event: DeviceEvent): Promise<Sequence>
+  /**
+   * Events and the plugin's own record of them in one transaction: after a power cut there are all of them or none, so nothing that
+   * was recorded goes untold and nothing is told twice. Resolves with the sequence of each event once all is durable. Rejects when
+   * none of it is: with `event-invalid`, `payload-malformed` (a key) or `payload-too-large` for the first thing that is wrong, or as `emit` does.
+   * In order among `emit`s and store writes that came before it.
+   */
+  commit(commit: PluginCommit): Promise<Sequence[]>
   /** Retained device state; a change becomes a `{plugin}.device` event. */
   state(device: string, state: DeviceState): void
   readonly pseudonym: Pseudonym
@@ -189,6 +213,8 @@ export interface DeviceContext<DeviceConfig, Config = JsonObject> {
   readonly signal: AbortSignal
   readonly gateway: PluginContext['gateway']
   emit(event: string, data: JsonObject, time?: string): Promise<Sequence>
+  /** As the plugin's, with this device's events and keys. */
+  commit(commit: PluginCommit<OwnEvent>): Promise<Sequence[]>
   state(state: DeviceState): void
   call(plugin: string, device: string, command: string, args: Json): Promise<Json>
   ask: PluginContext['ask']

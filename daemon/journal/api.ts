@@ -19,6 +19,8 @@ export interface Draft {
 export interface Commit {
   events?: readonly Draft[]
   puts?: readonly Put[]
+  /** Waits 50-100 ms for company, as bulk events do, unless somebody is in a hurry before. Never refused for it. */
+  mayWait?: boolean
 }
 
 /** A key of one `space`; `undefined` deletes it. */

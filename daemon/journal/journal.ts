@@ -49,7 +49,10 @@ const READ_AHEAD = 1_000
 interface Waiting {
   lines: Line[]
   keys: KeyRow[]
+  /** Refused when the journal is full. */
   bulk: boolean
+  /** Waits a little for company. */
+  mayWait: boolean
   bytes: number
   resolve: (sequences: Sequence[]) => void
   reject: (failure: Failure) => void
@@ -183,7 +186,9 @@ class SqliteJournal implements LimitedJournal {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ ...entry, resolve, reject })
       const mono = this.#options.clock.mono()
-      this.#act(grouping.step(this.#grouping, { type: 'arrived', bulk: entry.bulk, events: entry.lines.length, bytes: entry.bytes, mono }))
+      this.#act(
+        grouping.step(this.#grouping, { type: 'arrived', bulk: entry.mayWait, events: entry.lines.length, bytes: entry.bytes, mono }),
+      )
     })
   }
 
@@ -216,7 +221,7 @@ class SqliteJournal implements LimitedJournal {
     const keys = (commit.puts ?? []).map((put) => keyRow(put))
     for (const one of keys) bytes += one.key.length + (one.value?.length ?? 0)
     if (bytes > COMMIT_BYTES) throw new Failure('payload-too-large', `a commit of ${bytes} bytes; at most ${COMMIT_BYTES} are taken`)
-    return { lines, keys, bulk, bytes }
+    return { lines, keys, bulk, mayWait: bulk || commit.mayWait === true, bytes }
   }
 
   #now(wall: WallMs): string {
@@ -379,7 +384,7 @@ class SqliteJournal implements LimitedJournal {
   hold(cursor: string | undefined): void {
     const keys = this.#retention.hold(cursor)
     if (keys.length === 0) return
-    this.#enqueue({ lines: [], keys, bulk: false, bytes: 0 }).catch((error: unknown) => {
+    this.#enqueue({ lines: [], keys, bulk: false, mayWait: false, bytes: 0 }).catch((error: unknown) => {
       this.#options.log.warn({ error: error instanceof Error ? error.message : String(error) }, 'journal: the holder could not be noted')
     })
   }

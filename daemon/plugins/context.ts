@@ -11,6 +11,7 @@ import type {
   DeviceState,
   KeyValue,
   Logger,
+  PluginCommit,
   PluginContext,
   Pseudonym,
   RunningDevice,
@@ -23,6 +24,7 @@ import { pseudonyms } from './pseudonym.ts'
 /** What a context needs from the other side. The runner does it over IPC, the test harness in memory. */
 export interface HostPort {
   emit(event: DeviceEvent): Promise<Sequence>
+  commit(commit: PluginCommit): Promise<Sequence[]>
   state(device: string, state: DeviceState): void
   /** The device is no longer configured: its retained state goes. */
   forget(device: string): void
@@ -62,6 +64,7 @@ export function createContext(parts: ContextParts): PluginContext {
     signal: parts.signal,
     gateway: parts.gateway,
     emit: (event) => host.emit(event),
+    commit: (commit) => host.commit(commit),
     state: (device, state) => host.state(device, state),
     call: (plugin, device, command, args) => host.call(plugin, device, command, args),
     ask: (request, args, options) => host.ask(request, args, options),
@@ -226,6 +229,12 @@ function deviceContext(
     signal,
     gateway: parts.gateway,
     emit: (event, data, time) => host.emit({ device: name, event, data, ...(time === undefined ? {} : { time }) }),
+    commit: ({ events, store, ...rest }) =>
+      host.commit({
+        ...rest,
+        ...(events ? { events: events.map((event) => ({ ...event, device: name })) } : {}),
+        ...(store ? { store: store.map(([key, value]) => [`${name}/${key}`, value] as const) } : {}),
+      }),
     state: (state) => {
       said()
       // An instance that is being replaced must not overwrite what its successor says.

@@ -1,10 +1,11 @@
-/** What a plugin emits, at the daemon's door: checked, masked, committed as one, answered one by one. */
+/** What a plugin emits or commits, at the daemon's door: checked and masked. What is emitted is answered one by one, a commit as a whole. */
 import { asFailure, type ErrorBody, Failure } from '../contract/errors.ts'
 import type { DeviceEvent, Sequence } from '../contract/event.ts'
 import type { Json, JsonObject } from '../contract/json.ts'
 import { DEVICE } from '../contract/topics.ts'
-import type { Draft, Journal } from '../journal/api.ts'
+import type { Draft, Journal, Put } from '../journal/api.ts'
 import type { SchemaSet } from '../schema.ts'
+import type { StorePut } from './ipc.ts'
 
 /** Characters, roughly. A receipt with its lines has a few thousand; a batch to HQ has 64 KiB. */
 const EVENT_MOST = 256 * 1024
@@ -38,6 +39,30 @@ export async function commitEvents(
   const stored = (await Promise.all(inCommits(checked).map((drafts) => commit(journal, drafts)))).flat()
   let next = 0
   return refused.map((one) => one ?? stored[next++] ?? internal)
+}
+
+/** A plugin's events and keys in one transaction: the sequences, or a `Failure` and nothing of it is stored. */
+export async function commitTogether(
+  journal: Journal,
+  schemas: SchemaSet,
+  space: string,
+  { events, puts, mayWait }: { events: readonly DeviceEvent[]; puts: readonly StorePut[]; mayWait: boolean },
+): Promise<Sequence[]> {
+  const drafts = events.map((event) => {
+    const one = checkEvent(schemas, event)
+    if (one instanceof Failure) throw one
+    return one.draft
+  })
+  const keys = puts.map(({ key, value }): Put => ({ space, key: checkKey(key), value }))
+  return journal.commit({ events: drafts, puts: keys, ...(mayWait ? { mayWait } : {}) })
+}
+
+const KEY_MOST = 512
+
+/** A key of a plugin's store; throws for what is none. */
+export function checkKey(key: unknown): string {
+  if (typeof key === 'string' && key !== '' && key.length <= KEY_MOST) return key
+  throw new Failure('payload-malformed', `a key is 1 to ${KEY_MOST} characters`)
 }
 
 function inCommits(checked: readonly Checked[]): Draft[][] {

@@ -15,7 +15,7 @@ const LOG_WINDOW_MS = 10_000
 
 export interface IpcHost extends HostPort {
   /** Takes the messages that answer what was asked here. */
-  receive(message: Extract<ToPlugin, { type: 'emitted' | 'answer' | 'deliver' }>): void
+  receive(message: Extract<ToPlugin, { type: 'emitted' | 'refused' | 'answer' | 'deliver' }>): void
   /** Sends the states that are held for the end of this turn: they stand before whatever is sent next. */
   flush(): void
   /** Resolves when every emit has been answered. */
@@ -24,7 +24,7 @@ export interface IpcHost extends HostPort {
 
 export function createIpcHost(parts: { send: (message: FromPlugin) => void; clock: Clock; permissions: readonly Permission[] }): IpcHost {
   const { send, clock } = parts
-  const emits = new EmitQueue((batch, events) => send({ type: 'emit', batch, events }))
+  const emits = new EmitQueue(send)
   const asked = new Map<number, { resolve: (value: Json | undefined) => void; reject: (failure: Failure) => void }>()
   const handlers: ((event: CloudEvent) => Promise<void>)[] = []
   const states = createStates(send)
@@ -67,6 +67,7 @@ export function createIpcHost(parts: { send: (message: FromPlugin) => void; cloc
 
   return {
     emit: (event) => emits.push(event),
+    commit: (commit) => emits.commit(commit),
     state: states.set,
     forget: (device) => {
       states.forget(device)
@@ -84,6 +85,7 @@ export function createIpcHost(parts: { send: (message: FromPlugin) => void; cloc
     store,
     receive(message) {
       if (message.type === 'emitted') emits.answer(message.batch, message.answers)
+      else if (message.type === 'refused') emits.refuse(message.batch, message.error)
       else if (message.type === 'answer') answered(message.id, message.answer)
       else void deliver(message.subscription, message.event)
     },

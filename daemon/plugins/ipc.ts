@@ -15,6 +15,12 @@ export type Question =
   | { ask: 'hq'; request: string; args: Json; options: AskOptions }
   | { ask: 'call'; plugin: string; device: string; command: string; args: Json }
 
+/** Without a value the key goes: JSON has no `undefined`. */
+export interface StorePut {
+  key: string
+  value?: Json
+}
+
 /** `{ok}` or `{error}`; an absent `ok` is `undefined`. */
 export type Answer = { ok?: Json } | { error: ErrorBody }
 
@@ -40,6 +46,8 @@ export type ToPlugin =
   | { type: 'abort'; id: number; error: ErrorBody }
   /** One answer for each event of the batch, in order. */
   | { type: 'emitted'; batch: number; answers: (Sequence | ErrorBody)[] }
+  /** The transaction of a `commit` was refused, whole. */
+  | { type: 'refused'; batch: number; error: ErrorBody }
   | { type: 'answer'; id: number; answer: Answer }
   | { type: 'deliver'; subscription: number; event: CloudEvent }
   | { type: 'ping' }
@@ -56,6 +64,8 @@ export type FromPlugin =
   | { type: 'configured'; id: number; done: 'in-place' | 'restart'; problems: DeviceProblem[] }
   | { type: 'result'; id: number; answer: Answer }
   | { type: 'emit'; batch: number; events: DeviceEvent[] }
+  /** Answered with `emitted`, a sequence for each event, or with `refused`. */
+  | { type: 'commit'; batch: number; events: DeviceEvent[]; puts: StorePut[]; mayWait: boolean }
   | { type: 'state'; device: string; state: DeviceState }
   | { type: 'forget'; device: string }
   | { type: 'log'; level: 'debug' | 'info' | 'warn' | 'error'; fields: JsonObject; message: string }

@@ -10,7 +10,7 @@ import type { Journal } from '../journal/api.ts'
 import type { Log } from '../log.ts'
 import type { Shop } from '../shop.ts'
 import type { DeviceStates } from './device-states.ts'
-import { commitEvents } from './events.ts'
+import { checkKey, commitEvents, commitTogether } from './events.ts'
 import { type Answer, type DeviceProblem, type FromPlugin, maySubscribe, type Question, type ToPlugin } from './ipc.ts'
 import type { Bundle } from './manifest.ts'
 import { redact } from './redact.ts'
@@ -34,7 +34,6 @@ export interface HostParts {
 
 /** After a command is aborted, its plugin has so long to say what became of it. */
 const ABORT_GRACE_MS = 1_000
-const KEY_MOST = 512
 const SUBSCRIPTIONS_MOST = 32
 
 export type Configured = { done: 'in-place' | 'restart'; problems: DeviceProblem[] }
@@ -42,6 +41,7 @@ export type Configured = { done: 'in-place' | 'restart'; problems: DeviceProblem
 export class PluginHost {
   readonly #parts: HostParts
   readonly #name: string
+  readonly #spaceName: string
   readonly #space: KeyValue
   readonly #deliveries = new Deliveries()
   readonly #ended = new AbortController()
@@ -55,7 +55,8 @@ export class PluginHost {
   constructor(parts: HostParts) {
     this.#parts = parts
     this.#name = parts.bundle.manifest.name
-    this.#space = parts.journal.space(`plugin:${this.#name}`)
+    this.#spaceName = `plugin:${this.#name}`
+    this.#space = parts.journal.space(this.#spaceName)
   }
 
   /** The devices whose first attempt to start failed; resolves when each has had one, or when the process is gone. */
@@ -68,6 +69,9 @@ export class PluginHost {
     switch (message.type) {
       case 'emit':
         this.#keep(this.#emit(message.batch, message.events))
+        return
+      case 'commit':
+        this.#keep(this.#commit(message))
         return
       case 'state':
         this.#state(message.device, message.state)
@@ -164,17 +168,30 @@ export class PluginHost {
   }
 
   async #emit(batch: number, events: DeviceEvent[]): Promise<void> {
-    const { journal, bundle, shop, clock, send } = this.#parts
+    const { journal, bundle, send } = this.#parts
     const answers = await commitEvents(journal, bundle.schemas, events)
-    const now = iso(clock.wall())
-    let last: string | undefined
-    answers.forEach((answer, at) => {
-      const device = events[at]?.device
-      if (typeof answer !== 'number' || device === undefined || device === last) return
-      last = device
-      shop.touchDevice(this.#name, device, now)
-    })
     send({ type: 'emitted', batch, answers })
+    this.#touch(events.filter((_, at) => typeof answers[at] === 'number'))
+  }
+
+  async #commit(message: Extract<FromPlugin, { type: 'commit' }>): Promise<void> {
+    const { journal, bundle, send } = this.#parts
+    const { batch, events } = message
+    try {
+      const answers = await commitTogether(journal, bundle.schemas, this.#spaceName, message)
+      send({ type: 'emitted', batch, answers })
+    } catch (error) {
+      send({ type: 'refused', batch, error: asFailure(error, 'journal-failed').toBody() })
+      return
+    }
+    this.#touch(events)
+  }
+
+  /** The devices were heard of just now. */
+  #touch(events: readonly DeviceEvent[]): void {
+    const { shop, clock } = this.#parts
+    const now = iso(clock.wall())
+    for (const device of new Set(events.map((event) => event.device))) shop.touchDevice(this.#name, device, now)
   }
 
   #state(device: string, state: DeviceState): void {
@@ -218,9 +235,7 @@ export class PluginHost {
       return this.#parts.ask(this.#name, question.request, question.args, question.options)
     }
     if (question.ask === 'list') return (await this.#space.list(String(question.prefix))) as unknown as Json
-    const { key } = question
-    if (typeof key !== 'string' || key === '' || key.length > KEY_MOST)
-      throw new Failure('payload-malformed', `a key is 1 to ${KEY_MOST} characters`)
+    const key = checkKey(question.key)
     if (question.ask === 'get') return this.#space.get(key)
     if (question.ask === 'delete') await this.#space.delete(key)
     else await this.#space.put(key, question.value ?? null)

@@ -66,14 +66,22 @@ export class PluginHarness {
       pseudonyms: { key: '00'.repeat(32), rotate: 'never' },
       host: {
         emit: async (event) => {
-          const sent = structuredClone(event)
-          const wrong = this.#schemas.event(sent.event, sent.data)
-          if (wrong.length > 0) throw new Failure('event-invalid', `${sent.event}: ${wrong[0]?.path} ${wrong[0]?.message}`, wrong)
+          const sent = this.#checked(event)
           await this.#gate
-          const sequence = this.events.length + 1
-          this.events.push({ ...sent, sequence })
+          return this.#journal(sent)
+        },
+        commit: async ({ events = [], store = [] }) => {
+          const sent = events.map((event) => this.#checked(event))
+          const puts = structuredClone(store)
+          // The gate is for what is told; a record alone passes, as a `put` does.
+          if (sent.length > 0) await this.#gate
+          for (const [key, value] of puts) {
+            if (value === undefined) this.store.delete(key)
+            else this.store.set(key, value)
+          }
+          const sequences = sent.map((event) => this.#journal(event))
           this.#tell()
-          return sequence
+          return sequences
         },
         state: (device, state) => {
           this.states.push({ device, ...state })
@@ -176,6 +184,19 @@ export class PluginHarness {
     this.#controller.abort(new Failure('stopping', 'the test is over'))
     await this.#running?.stop()
     this.#running = undefined
+  }
+
+  #checked(event: DeviceEvent): DeviceEvent {
+    const wrong = this.#schemas.event(event.event, event.data)
+    if (wrong.length > 0) throw new Failure('event-invalid', `${event.event}: ${wrong[0]?.path} ${wrong[0]?.message}`, wrong)
+    return structuredClone(event)
+  }
+
+  #journal(event: DeviceEvent): number {
+    const sequence = this.events.length + 1
+    this.events.push({ ...event, sequence })
+    this.#tell()
+    return sequence
   }
 
   #tell(): void {
