@@ -2,14 +2,14 @@
 import { randomBytes } from 'node:crypto'
 import { asFailure, Failure } from '../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
-import type { PluginContext } from '../../daemon/contract/plugin.ts'
+import type { PluginContext, StoreChange } from '../../daemon/contract/plugin.ts'
 import type { PaymentConfig } from './config.ts'
 import { doubtFindings, type Findings, providerFindings } from './findings.ts'
 import { notChargeable } from './payment.machine.ts'
-import { isAtRest, isOpen, type Payment, type Show, statusOf } from './payment.ts'
+import { isAtRest, isOpen, type Payment, type Show, statusOf, type Telling } from './payment.ts'
 import { PaymentRun } from './payment-run.ts'
 import type { Providers } from './providers/choose.ts'
-import { Records } from './records.ts'
+import { findable, firstPaymentOf, Records, recordOf } from './records.ts'
 import type { OpenPayment, PaymentDesk, Redemptions } from './redeem/api.ts'
 import { eventOf, viewOf } from './view.ts'
 
@@ -118,8 +118,7 @@ export class Desk implements PaymentDesk {
       tellings: [],
       told: 0,
     }
-    await this.#records.create(payment)
-    const run = this.#run(payment)
+    const run = this.#run(payment, 'new')
     await run.feed({ kind: 'opened', expiresInMs })
     if (qr) await run.charge({ kind: 'charge', ...qr, show: 'qr', timing: await this.#providers.timing(qr.provider) })
     if (show === 'cash') await this.#takeCash(run)
@@ -271,37 +270,41 @@ export class Desk implements PaymentDesk {
   /** A stored one, in hand again for as long as something is asked of it. */
   async #take(payment: Payment): Promise<PaymentRun> {
     if (!isAtRest(payment)) return this.#resume(payment)
-    const run = this.#run(payment, false)
+    const run = this.#run(payment, 'at-rest')
     await run.feed({ kind: 'boot', timings: await this.#providers.timings(payment), expiresInMs: 0 })
     return run
   }
 
   async #resume(payment: Payment): Promise<PaymentRun> {
-    const run = this.#run(payment)
+    const run = this.#run(payment, 'kept')
     const expiresInMs = Date.parse(payment.expiresAt) - this.#context.clock.wall()
     await run.feed({ kind: 'boot', timings: await this.#providers.timings(payment), expiresInMs })
     return run
   }
 
-  #run(payment: Payment, keep = true): PaymentRun {
+  /** `kept`: something is left to be done for it. The others are in hand from their first step that is durable. */
+  #run(payment: Payment, is: 'new' | 'kept' | 'at-rest'): PaymentRun {
     const { clock, log, signal } = this.#context
-    let marked = keep
+    let isNew = is === 'new'
     let newPayer: string | undefined
     const run = new PaymentRun(payment, {
       clock,
       log,
       signal,
       provider: (name) => this.#providers.get(name),
-      save: async (next) => {
-        // The mark first: a restart must find whatever is left to be done.
-        if (!marked) await this.#records.reopen(payment.id)
-        if (!marked) this.#runs.set(payment.id, run)
-        marked = true
-        if (newPayer === undefined) return this.#records.save(next)
-        await this.#records.saveWithPayer(next, newPayer)
+      save: async (next, tell, mayWait) => {
+        const store = recordOf(next)
+        if (isNew) store.push(...findable(next))
+        if (newPayer !== undefined) store.push(firstPaymentOf(newPayer, next))
+        // One that had ended has something left to be done again, and must not be taken in hand twice.
+        if (!isNew) this.#runs.set(next.id, run)
+        await this.#commit(next, tell, store, mayWait)
         newPayer = undefined
+        if (isNew && isOpen(next)) this.#byTill.set(next.till, run)
+        isNew = false
+        this.#runs.set(next.id, run)
       },
-      tell: (of, n) => this.#tell(of, n),
+      settle: (of, telling) => this.#settle(of, telling),
       hash: async (id, provider, payer) => {
         const hashed = this.#context.pseudonym('person', `${provider.scope}:${payer}`)
         const first = await this.#records.firstOf(hashed)
@@ -312,7 +315,7 @@ export class Desk implements PaymentDesk {
       changed: () => this.#changed(run),
       health: (name, trouble) => this.#health(name, trouble),
     })
-    if (!keep) return run
+    if (is !== 'kept') return run
     this.#runs.set(payment.id, run)
     if (isOpen(payment)) this.#byTill.set(payment.till, run)
     return run
@@ -323,9 +326,7 @@ export class Desk implements PaymentDesk {
     const mine = this.#byTill.get(payment.till)
     if (!isOpen(payment) && mine === run) this.#byTill.delete(payment.till)
     if (!mine || mine === run) this.#show(payment)
-    if (!run.atRest || !this.#runs.delete(payment.id)) return
-    // A mark that stays behind costs a restart one look.
-    this.#records.close(payment.id).catch(() => {})
+    if (run.atRest) this.#runs.delete(payment.id)
   }
 
   #show(payment: Payment): void {
@@ -342,14 +343,26 @@ export class Desk implements PaymentDesk {
     else this.#context.log.warn({ provider, reason: trouble }, 'the provider gave no answer that counts')
   }
 
-  /** Emits, then tells redemption. Both may happen again after a crash: their readers know the payment by its id. */
-  async #tell(payment: Payment, n: number): Promise<void> {
-    const telling = payment.tellings.find((one) => one.n === n)
-    if (!telling) return
-    await this.#context.emit({ device: payment.till, event: telling.event, data: eventOf(payment, telling), time: telling.at })
+  /** What happened and the word of it: both are durable, or neither is. */
+  async #commit(payment: Payment, tell: readonly Telling[], store: readonly StoreChange[], mayWait: boolean): Promise<void> {
+    const { log } = this.#context
+    const events = tell.map((one) => ({ device: payment.till, event: one.event, data: eventOf(payment, one), time: one.at }))
+    try {
+      await this.#context.commit({ events, store, mayWait })
+    } catch (error) {
+      const { code, message } = asFailure(error)
+      if (code !== 'event-invalid' || events.length === 0) throw error
+      // It would be refused for ever, and the money counts more than the word of it; the payment itself can be asked for.
+      log.error({ payment: payment.id, code }, message)
+      await this.#context.commit({ store, mayWait })
+    }
+  }
+
+  /** May happen again after a crash: redemption knows the payment by its id. */
+  async #settle(payment: Payment, { event, settle }: Telling): Promise<void> {
     const { id, order, till, amount, currency } = payment
-    if (telling.event === 'opened') await this.#redemptions?.opened({ payment: id, order, till, amount, currency })
-    if (telling.settle) await this.#redemptions?.settled(id, telling.settle)
+    if (event === 'opened') await this.#redemptions?.opened({ payment: id, order, till, amount, currency })
+    if (settle) await this.#redemptions?.settled(id, settle)
   }
 
   #later(ms: number, work: () => void): void {

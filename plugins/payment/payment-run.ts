@@ -2,7 +2,7 @@
 import { asFailure, Failure } from '../../daemon/contract/errors.ts'
 import type { Clock, Logger } from '../../daemon/contract/plugin.ts'
 import { initialPayment, paymentMachine } from './payment.machine.ts'
-import { type Attempt, isAtRest, type Payment, statusOf } from './payment.ts'
+import { type Attempt, isAtRest, type Payment, statusOf, type Telling } from './payment.ts'
 import {
   type Answer,
   type Call,
@@ -19,9 +19,10 @@ export interface PaymentRunParts {
   log: Logger
   signal: AbortSignal
   provider: (name: string) => Promise<Provider>
-  save: (payment: Payment) => Promise<void>
-  /** Emits one telling and settles redemption with it. Rejects: again later. */
-  tell: (payment: Payment, n: number) => Promise<void>
+  /** The payment and these events in one transaction. */
+  save: (payment: Payment, tell: readonly Telling[], mayWait: boolean) => Promise<void>
+  /** Lets redemption hear of what was told. Rejects: again later. */
+  settle: (payment: Payment, telling: Telling) => Promise<void>
   hash: (payment: string, provider: Provider, payer: string) => Promise<{ payer: string; firstPayment: boolean }>
   /** After every step that changed what is shown. */
   changed: (run: PaymentRun) => void
@@ -43,7 +44,7 @@ export class PaymentRun {
   #state: PaymentState
   readonly #parts: PaymentRunParts
   #steps: Promise<unknown> = Promise.resolve()
-  #tellings: Promise<void> = Promise.resolve()
+  #settling: Promise<void> = Promise.resolve()
   #cancelTimer = (): void => {}
   /** The shopper's pay code, for as long as the same charge may have to be sent again. Nowhere else. */
   #code: string | undefined
@@ -108,7 +109,8 @@ export class PaymentRun {
     const next = structuredClone(this.#state)
     const effects = paymentMachine.step(next, { ...input, now: clock.mono(), at: new Date(clock.wall()).toISOString() } as PaymentEvent)
     const before = statusOf(this.payment)
-    if (effects[0]?.do === 'save') await this.#parts.save(next.payment)
+    const [save] = effects
+    if (save?.do === 'save') await this.#parts.save(next.payment, save.tell, save.mayWait === true)
     this.#state = next
     let refused: Failure | undefined
     for (const effect of effects) refused = this.#perform(effect) ?? refused
@@ -127,8 +129,8 @@ export class PaymentRun {
       case 'refund':
         void this.#refund(effect.refund)
         return undefined
-      case 'tell':
-        this.#tellings = this.#tellings.then(() => this.#tell(effect.n))
+      case 'settle':
+        this.#settling = this.#settling.then(() => this.#settle(effect.n))
         return undefined
       case 'drop-code':
         this.#code = undefined
@@ -243,16 +245,18 @@ export class PaymentRun {
     return { number: attempt.number, show: attempt.show, channel: attempt.channel, amount, currency, till, order, expiresAt }
   }
 
-  async #tell(n: number): Promise<void> {
+  async #settle(n: number): Promise<void> {
     const { signal, clock, log } = this.#parts
+    const telling = this.payment.tellings.find((one) => one.n === n)
+    if (!telling) return
     let warned = false
     for (let wait = RETRY_FIRST_MS; !signal.aborted; wait = Math.min(wait * 2, RETRY_MOST_MS)) {
       try {
-        await this.#parts.tell(this.payment, n)
-        return await this.#insist({ kind: 'told', n })
+        await this.#parts.settle(this.payment, telling)
+        return await this.#insist({ kind: 'settled', n })
       } catch (error) {
         if (!warned)
-          log.warn({ payment: this.payment.id, code: asFailure(error).code }, 'a payment event could not be stored yet; it waits')
+          log.warn({ payment: this.payment.id, code: asFailure(error).code }, 'redemption could not hear of a payment yet; it waits')
         warned = true
         await clock.sleep(wait, signal).catch(() => {})
       }

@@ -82,18 +82,23 @@ export type PaymentEvent = Stamp &
     | { kind: 'refund'; amount?: number; reason?: string }
     | { kind: 'refund-answered'; refund: string; answer: RefundAnswer }
     | { kind: 'member'; visitor: string }
-    | { kind: 'told'; n: number }
+    /** Redemption has heard of it. */
+    | { kind: 'settled'; n: number }
   )
 
 export type RefusalCode = 'payment-state' | 'amount-invalid'
 
 export type PaymentEffect =
-  /** The payment as it is after this step becomes durable before anything that follows; where that fails, the step has not happened. */
-  | { do: 'save' }
+  /**
+   * The payment as it is after this step and the events of `tell` become durable together, before anything that follows; where that
+   * fails, the step has not happened. `mayWait`: nobody waits for it.
+   */
+  | { do: 'save'; tell: readonly Telling[]; mayWait?: true }
   /** Preceded by the `save` that holds its number. */
   | { do: 'call'; call: Call; number: string }
   | { do: 'refund'; refund: string }
-  | { do: 'tell'; n: number }
+  /** Redemption is to hear of what was told: again after a crash. */
+  | { do: 'settle'; n: number }
   /** The pay code is of no more use. */
   | { do: 'drop-code' }
   /** What was asked cannot be done; nothing has changed. */
@@ -106,7 +111,8 @@ export class Step {
   readonly state: PaymentState
   readonly stamp: Stamp
   readonly #effects: PaymentEffect[] = []
-  #dirty = false
+  readonly #tell: Telling[] = []
+  #save: 'no' | 'may-wait' | 'now' = 'no'
 
   constructor(state: PaymentState, stamp: Stamp) {
     this.state = state
@@ -122,25 +128,39 @@ export class Step {
   }
 
   save(): void {
-    this.#dirty = true
+    this.#save = 'now'
   }
 
-  add(effect: Exclude<PaymentEffect, { do: 'save' | 'tell' }>): void {
+  /** Nothing depends on it but how much a restart looks at. */
+  saveSometime(): void {
+    if (this.#save === 'no') this.#save = 'may-wait'
+  }
+
+  add(effect: Exclude<PaymentEffect, { do: 'save' | 'settle' }>): void {
     this.#effects.push(effect)
   }
 
-  /** Durable with the step, told after it, and again after a crash. */
+  /** Durable with the step. */
   tell(event: Telling['event'], data: JsonObject, settle?: NonNullable<Telling['settle']>): void {
     const { payment } = this
     payment.told += 1
-    payment.tellings.push({ n: payment.told, event, at: this.stamp.at, data, ...(settle === undefined ? {} : { settle }) })
-    this.#effects.push({ do: 'tell', n: payment.told })
+    const telling: Telling = { n: payment.told, event, at: this.stamp.at, data, ...(settle === undefined ? {} : { settle }) }
+    this.#tell.push(telling)
+    if (event === 'opened' || settle !== undefined) {
+      payment.tellings.push({ ...telling, told: true })
+      this.#effects.push({ do: 'settle', n: telling.n })
+    }
     this.save()
   }
 
-  /** What was to be told when the last process ended. */
-  retell(n: number): void {
-    this.#effects.push({ do: 'tell', n })
+  /** What was left when the last process ended. */
+  retell(telling: Telling): void {
+    if (!telling.told) {
+      this.#tell.push({ ...telling })
+      telling.told = true
+      this.save()
+    }
+    this.#effects.push({ do: 'settle', n: telling.n })
   }
 
   /** Absent: its provider is not configured any more, and nobody can be asked. */
@@ -162,7 +182,9 @@ export class Step {
   }
 
   effects(): readonly PaymentEffect[] {
-    return this.#dirty ? [{ do: 'save' }, ...this.#effects] : this.#effects
+    if (this.#save === 'no') return this.#effects
+    const save: PaymentEffect = { do: 'save', tell: this.#tell, ...(this.#save === 'may-wait' ? { mayWait: true } : {}) }
+    return [save, ...this.#effects]
   }
 }
 

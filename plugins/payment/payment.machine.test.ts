@@ -8,7 +8,8 @@ const BUG_RUNS = 4_000
 
 const RARE = [
   'crash-after-save',
-  'crash-before-told',
+  'crash-before-settled',
+  'crash-after-settled',
   'disk-failed',
   'request-lost',
   'answer-lost',

@@ -4,7 +4,7 @@
  */
 import type { Machine } from '../../daemon/contract/machine.ts'
 import { answered, due, look, send, undo, watchFrom } from './attempt.machine.ts'
-import { type Attempt, currentOf, isSettled, type Payment, statusOf } from './payment.ts'
+import { type Attempt, currentOf, isAtRest, isSettled, type Payment, statusOf } from './payment.ts'
 import { newLive, type PaymentEffect, type PaymentEvent, type PaymentState, Step } from './payment-state.ts'
 import { refund, refundAnswered, refundDue } from './refund.machine.ts'
 
@@ -60,10 +60,11 @@ function take(step: Step, event: PaymentEvent) {
       if (payment.member === event.visitor) return
       payment.member = event.visitor
       return step.save()
-    case 'told':
-      if (!payment.tellings.some((one) => one.n === event.n)) return
+    case 'settled':
       payment.tellings = payment.tellings.filter((one) => one.n !== event.n)
-      return step.save()
+      // Until it is at rest the next step's save says so, too: a restart settles once more, which redemption knows to take.
+      if (isAtRest(payment)) step.saveSometime()
+      return
   }
 }
 
@@ -172,5 +173,5 @@ function boot(step: Step, event: PaymentEvent & { kind: 'boot' }) {
   for (const one of payment.refunds) {
     if (one.phase === 'sent' || one.phase === 'unknown') state.liveRefunds[one.number] = { pending: false, dueAt: event.now, fruitless: 0 }
   }
-  for (const one of payment.tellings) step.retell(one.n)
+  for (const one of payment.tellings) step.retell(one)
 }

@@ -4,7 +4,7 @@
  */
 import type { MonoMs } from '../../daemon/contract/plugin.ts'
 import { initialPayment, notChargeable, paymentMachine } from './payment.machine.ts'
-import { isAtRest, isSettled, type Payment, statusOf } from './payment.ts'
+import { isAtRest, isSettled, type Payment, statusOf, type Telling } from './payment.ts'
 import { type Call, nextDue, type PaymentEvent, type PaymentState } from './payment-state.ts'
 import type { RefundAnswer, Timing } from './providers/api.ts'
 
@@ -47,6 +47,9 @@ export type Bug =
   | 'unknown-not-told'
   | 'new-code-while-unknown'
   | 'waiting-is-paid'
+  | 'told-before-stored'
+  | 'stored-before-told'
+  | 'settled-with-the-word'
 
 const AMOUNT = 1_000
 const TIMEOUT_MS = 10_000
@@ -85,7 +88,10 @@ export class World {
   readonly #trades = new Map<string, Trade>()
   readonly #codes = new Map<string, number>()
   readonly #happenings: Happening[] = []
-  readonly #told: string[] = []
+  /** Events in the journal, by the number of the telling. */
+  readonly #events: { n: number; event: Telling['event'] }[] = []
+  /** What redemption has heard. */
+  readonly #settled = new Set<string>()
   readonly reached = new Set<string>()
   readonly trace: string[] = []
   #now = 0
@@ -178,15 +184,21 @@ export class World {
     )
     const calls = effects.filter((one) => one.do === 'call' || one.do === 'refund')
     if (this.#bug === 'charge-before-intent') for (const one of calls) this.#perform(one, next)
-    if (effects[0]?.do === 'save') {
+    const [save] = effects
+    if (save?.do === 'save') {
+      if (this.#bug === 'told-before-stored' && !this.#tellApart(save.tell, next.payment)) return
       if (this.#chance('disk', `${event.kind}`, this.#options.diskFails)) {
         this.reached.add('disk-failed')
         if (this.#chance('disk-crash', `${event.kind}`, 300)) return this.#crash()
-        if (event.kind === 'answered' || event.kind === 'refund-answered' || event.kind === 'told' || event.kind === 'due')
+        if (event.kind === 'answered' || event.kind === 'refund-answered' || event.kind === 'settled' || event.kind === 'due')
           this.#at(this.#now + 1_000, () => this.#feed(event, again + 1), true)
         return
       }
+      // One transaction: the payment and the word of it.
       this.#durable = structuredClone(next.payment)
+      if (this.#bug === 'settled-with-the-word') this.#durable.tellings = []
+      if (this.#bug === 'stored-before-told' && !this.#tellApart(save.tell, next.payment)) return
+      if (this.#bug !== 'told-before-stored' && this.#bug !== 'stored-before-told') this.#journal(save.tell, next.payment)
       if (this.#chance('crash-after-save', `${event.kind}`, this.#options.crashes)) {
         this.reached.add('crash-after-save')
         return this.#crash()
@@ -196,7 +208,7 @@ export class World {
     for (const effect of effects) {
       if (effect.do === 'call' || effect.do === 'refund') {
         if (this.#bug !== 'charge-before-intent') this.#perform(effect, next)
-      } else if (effect.do === 'tell') this.#tell(effect.n)
+      } else if (effect.do === 'settle') this.#settle(effect.n)
       else if (effect.do === 'alarm') this.reached.add('alarm')
     }
     this.#checkShown()
@@ -383,19 +395,42 @@ export class World {
     return trade
   }
 
-  #tell(n: number) {
+  #journal(tell: readonly Telling[], payment: Payment) {
+    for (const { n, event } of tell) {
+      if (event === 'unknown' && this.#bug === 'unknown-not-told') continue
+      if (event === 'paid') {
+        const number = payment.attempts.find((one) => one.phase === 'paid')?.number ?? ''
+        const trade = [...this.#trades].find(([key]) => key === number || key.startsWith(`${number}x`))?.[1]
+        if (!trade || trade.captures === 0) throw new Error('told paid without the provider having taken money')
+      }
+      this.#events.push({ n, event })
+      this.reached.add(`told-${event}`)
+    }
+  }
+
+  /** Planted: a transaction of their own for the events, and a crash may come between the two. False: it came. */
+  #tellApart(tell: readonly Telling[], payment: Payment): boolean {
+    const before = this.#bug === 'told-before-stored'
+    if (before) this.#journal(tell, payment)
+    if (this.#chance('crash-between', `${tell[0]?.event}`, this.#options.crashes)) {
+      this.#crash()
+      return false
+    }
+    if (!before) this.#journal(tell, payment)
+    return true
+  }
+
+  /** Redemption hears; whether the record says so is another matter. */
+  #settle(n: number) {
     const telling = this.#state.payment.tellings.find((one) => one.n === n)
     if (!telling) return
-    if (telling.event === 'unknown' && this.#bug === 'unknown-not-told') return this.#feed({ kind: 'told', n })
-    if (telling.event === 'paid') {
-      const number = this.#state.payment.attempts.find((one) => one.phase === 'paid')?.number ?? ''
-      const trade = [...this.#trades].find(([key]) => key === number || key.startsWith(`${number}x`))?.[1]
-      if (!trade || trade.captures === 0) throw new Error('told paid without the provider having taken money')
+    if (this.#chance('crash-before-settled', telling.event, this.#options.crashes)) {
+      this.reached.add('crash-before-settled')
+      return this.#crash()
     }
-    this.#told.push(telling.event)
-    this.reached.add(`told-${telling.event}`)
-    if (!this.#chance('tell-crash', telling.event, this.#options.crashes)) return this.#feed({ kind: 'told', n })
-    this.reached.add('crash-before-told')
+    this.#settled.add(telling.settle ?? telling.event)
+    if (!this.#chance('crash-after-settled', telling.event, this.#options.crashes)) return this.#feed({ kind: 'settled', n })
+    this.reached.add('crash-after-settled')
     this.#crash()
   }
 
@@ -403,8 +438,7 @@ export class World {
   #checkShown() {
     if (statusOf(this.#durable) !== 'unknown') return
     this.reached.add('unknown')
-    const waits = this.#durable.tellings.some((one) => one.event === 'unknown')
-    if (!waits && !this.#told.includes('unknown')) throw new Error('in doubt, and nobody was told')
+    if (!this.#told.includes('unknown')) throw new Error('in doubt, and nobody was told')
   }
 
   #crash() {
@@ -451,11 +485,22 @@ export class World {
     const due = payment.end === 'paid' ? AMOUNT - refunded : 0
     if (money !== due) throw new Error(`${payment.end}: the provider holds ${money}, it should be ${due}`)
     if (refunded > AMOUNT) throw new Error(`refunded ${refunded}`)
+    const numbers = this.#events.map((one) => one.n)
+    if (new Set(numbers).size < numbers.length) throw new Error(`told twice: ${this.#told.join(', ')}`)
+    if (numbers.some((n, at) => n !== at + 1))
+      throw new Error(`a word is missing, or out of order: ${numbers.join(', ')} of ${payment.told}`)
+    if (numbers.length < payment.told) throw new Error(`${payment.told} words, told: ${this.#told.join(', ')}`)
+    for (const word of ['opened', payment.end ?? 'opened', ...(refunded === AMOUNT ? ['refunded'] : [])])
+      if (!this.#settled.has(word)) throw new Error(`redemption never heard of ${word}`)
     const ends = new Set(this.#told.filter((one) => ['paid', 'cancelled'].includes(one)))
     if (ends.size > 1) throw new Error(`told both ${[...ends].join(' and ')}`)
     if (payment.end === 'paid' && !this.#told.includes('paid')) throw new Error('paid, and nobody was told')
     if (payment.end !== 'paid' && this.#told.includes('paid')) throw new Error(`told paid, and it ended ${payment.end}`)
     this.reached.add(`end-${statusOf(payment)}`)
+  }
+
+  get #told(): string[] {
+    return this.#events.map((one) => one.event)
   }
 
   #draw(kind: string, entity: string): number {

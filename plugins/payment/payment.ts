@@ -69,7 +69,10 @@ export type Status =
   | 'partly-refunded'
   | 'refunded'
 
-/** Something to be told: kept until it has been, so that a crash in between costs no word. */
+/**
+ * Something that is told. Its event becomes durable with the record of the same step; the record keeps those that redemption is to hear of,
+ * too, until it has, so that a crash in between costs no word.
+ */
 export interface Telling {
   n: number
   event: 'opened' | 'waiting' | 'paid' | 'failed' | 'unknown' | 'reversed' | 'cancelled' | 'refunded'
@@ -77,6 +80,8 @@ export interface Telling {
   data: JsonObject
   /** What redemption is to hear with it. */
   settle?: 'paid' | 'failed' | 'cancelled' | 'reversed' | 'refunded'
+  /** Its event is in the journal. Absent: of a version that told after it had stored. */
+  told?: true
 }
 
 export interface Payment {
@@ -102,7 +107,9 @@ export interface Payment {
   /** The till wants no money for it any more. */
   cancelAsked?: boolean
   end?: End
+  /** What redemption has not heard of yet. */
   tellings: Telling[]
+  /** How much has been told so far: numbers the tellings. */
   told: number
 }
 

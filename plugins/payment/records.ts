@@ -4,8 +4,8 @@
  * payer's first payment here.
  */
 import type { Json } from '../../daemon/contract/json.ts'
-import type { KeyValue } from '../../daemon/contract/plugin.ts'
-import type { Payment } from './payment.ts'
+import type { KeyValue, StoreChange } from '../../daemon/contract/plugin.ts'
+import { isAtRest, type Payment } from './payment.ts'
 
 const DAY_MS = 86_400_000
 /** A gateway that was off for this long still finds what is too old. */
@@ -16,21 +16,6 @@ export class Records {
 
   constructor(store: KeyValue) {
     this.#store = store
-  }
-
-  /** A new one: durable with all that finds it again when this resolves. What a crash leaves of it, `unfinished` or `byOrder` picks up. */
-  async create(payment: Payment): Promise<void> {
-    await Promise.all([
-      this.#store.put(`open/${payment.id}`, true),
-      this.save(payment),
-      this.#store.put(`order/${payment.order}`, payment.id),
-      this.#store.put(`till/${payment.till}`, payment.id),
-      this.#store.put(`day/${payment.openedAt.slice(0, 10)}/${payment.id}`, payment.order),
-    ])
-  }
-
-  save(payment: Payment): Promise<void> {
-    return this.#store.put(`payment/${payment.id}`, payment as unknown as Json)
   }
 
   async get(id: string): Promise<Payment | undefined> {
@@ -47,7 +32,7 @@ export class Records {
     const found: Payment[] = []
     for (const { key } of await this.#store.list('open/')) {
       const payment = await this.get(key.slice('open/'.length))
-      if (payment) found.push(payment)
+      if (payment && !isAtRest(payment)) found.push(payment)
       else await this.#store.delete(key)
     }
     return found
@@ -62,22 +47,9 @@ export class Records {
     return found
   }
 
-  reopen(id: string): Promise<void> {
-    return this.#store.put(`open/${id}`, true)
-  }
-
-  close(id: string): Promise<void> {
-    return this.#store.delete(`open/${id}`)
-  }
-
   /** The payer's first payment here. */
   async firstOf(payer: string): Promise<string | undefined> {
     return (await this.#store.get(`payer/${payer}`)) as string | undefined
-  }
-
-  /** Stored in this order: after a crash in between, the payment is still the payer's first. */
-  async saveWithPayer(payment: Payment, payer: string): Promise<void> {
-    await Promise.all([this.#store.put(`payer/${payer}`, payment.id), this.save(payment)])
   }
 
   /** The payments of one day, `YYYY-MM-DD`. */
@@ -108,3 +80,19 @@ export class Records {
     return gone
   }
 }
+
+/** What finds a new one again. */
+export const findable = (payment: Payment): StoreChange[] => [
+  [`order/${payment.order}`, payment.id],
+  [`till/${payment.till}`, payment.id],
+  [`day/${payment.openedAt.slice(0, 10)}/${payment.id}`, payment.order],
+]
+
+/** The payment as it is now, and the mark by which a restart finds it while something is left to be done for it. */
+export const recordOf = (payment: Payment): StoreChange[] => [
+  [`payment/${payment.id}`, payment as unknown as Json],
+  [`open/${payment.id}`, isAtRest(payment) ? undefined : true],
+]
+
+/** The payer's first payment here. */
+export const firstPaymentOf = (payer: string, payment: Payment): StoreChange => [`payer/${payer}`, payment.id]

@@ -49,6 +49,9 @@ const PROVOKE: Partial<Record<Bug, Partial<Options>>> = {
   'refusal-of-repeat-believed': { show: 'code', loseRequest: 0, slow: 900, undoRefused: 0 },
   'paid-after-undo': { show: 'code', userPaying: 800, slow: 500, undoFails: 0, undoRefused: 0 },
   'no-late-look': { late: 400 },
+  'told-before-stored': { crashes: 200 },
+  'stored-before-told': { crashes: 200 },
+  'settled-with-the-word': { crashes: 200 },
   'not-found-believed-at-once': { show: 'code', slow: 500, crashes: 200, late: 0 },
 }
 
@@ -64,4 +67,7 @@ export const BUGS: Bug[] = [
   'unknown-not-told',
   'new-code-while-unknown',
   'waiting-is-paid',
+  'told-before-stored',
+  'stored-before-told',
+  'settled-with-the-word',
 ]
