@@ -69,22 +69,45 @@ t.test('the gateway dies at every step of a job: at most one unmarked print, and
   }
 })
 
-t.test('printed, but the gateway died before it could say so: said after the restart, not printed again', async (t) => {
+t.test('printed and told are one commit: dead before it, the job is unknown; dead after it, nothing is told again', async (t) => {
   const { sim, shop, crash, restart } = await open(t)
   shop.hold()
   const printing = settled(shop.command('till', 'print', { receipt: 'Sale 8', jobId: 'sale-8' }))
-  await shop.until(
-    () => (shop.store.get('till/progress/sale-8') as { phase?: string } | undefined)?.phase === 'printed',
-    'the outcome is durable',
-  )
-  const durable = await crash()
+  await shop.until(() => sim.receipts.length === 1, 'it is on paper')
+  const before = await crash()
+  t.match(before.get('till/progress/sale-8'), { phase: 'sending' }, 'nobody says "printed" before the journal does')
+  t.same(shop.events, [])
   shop.resume()
-  const after = await restart(durable)
-  await after.until(() => after.events.length === 1, 'it is told')
-  t.match(after.events, [{ event: 'printed', data: { jobId: 'sale-8', copies: 1 } }])
-  t.match(await after.command('till', 'print', { receipt: 'Sale 8', jobId: 'sale-8' }), { status: 'printed' })
-  t.equal(count(sim.text, 'Sale 8'), 1)
   await printing
+
+  const unknown = await restart(before)
+  await unknown.until(() => unknown.events.length === 1, 'it is told')
+  t.match(unknown.events, [{ event: 'failed', data: { jobId: 'sale-8', error: { code: 'job-uncertain' } } }])
+  await t.rejects(unknown.command('till', 'print', { receipt: 'Sale 8', jobId: 'sale-8' }), { code: 'job-uncertain' })
+  t.equal(count(sim.text, 'Sale 8'), 1, 'and it is not printed again by itself')
+
+  await unknown.command('till', 'print', { receipt: 'Sale 9', jobId: 'sale-9' })
+  const after = structuredClone(unknown.store)
+  t.match(after.get('till/progress/sale-9'), { phase: 'printed', announced: true })
+  await unknown.stop()
+  const again = await restart(after)
+  t.match(await again.command('till', 'print', { receipt: 'Sale 9', jobId: 'sale-9' }), { status: 'printed' })
+  t.same(again.events, [], 'what was told is not told again')
+  t.equal(count(sim.text, 'Sale 9'), 1)
+})
+
+t.test('of a version that recorded first and told after: what it had left to tell is told', async (t) => {
+  const { sim, shop, restart } = await open(t)
+  await shop.command('till', 'print', { receipt: 'Sale 10', jobId: 'sale-10' })
+  const left = structuredClone(shop.store)
+  const { announced: _, ...progress } = left.get('till/progress/sale-10') as JsonObject
+  left.set('till/progress/sale-10', progress)
+  await shop.stop()
+  const after = await restart(left)
+  await after.until(() => after.events.length === 1, 'it is told')
+  t.match(after.events, [{ event: 'printed', data: { jobId: 'sale-10' } }])
+  t.match(after.store.get('till/progress/sale-10'), { announced: true })
+  t.equal(count(sim.text, 'Sale 10'), 1)
 })
 
 t.test('a job that waited through a night with the power off is not printed in the morning', async (t) => {

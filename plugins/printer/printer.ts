@@ -47,7 +47,7 @@ export class Printer {
   readonly #state: PrintState
   readonly #waiters = new Map<string, Waiter[]>()
   /** Jobs on their way into the store. */
-  readonly #entering = new Map<string, Promise<void>>()
+  readonly #entering = new Map<string, { done: Promise<void>; resolve: () => void; reject: (failure: Failure) => void }>()
   readonly #probes = new Set<() => void>()
   #wire: Wire | undefined
   #unsaved = 0
@@ -61,7 +61,7 @@ export class Printer {
   static async start(device: DeviceContext<PrinterConfig>): Promise<Printer> {
     const { config } = device
     const openPort = await openerFor(config, device.clock)
-    const store = new JobStore(device.store)
+    const store = new JobStore(device)
     const { stored, abilities } = await store.load()
     const now = device.clock.wall()
     const stale = ({ job, progress }: Outcome): boolean =>
@@ -112,19 +112,23 @@ export class Printer {
       throw new Failure('queue-full', `${waiting.length} jobs wait for this printer already`)
     const job: Job = { ...draft, n: this.#next, createdAt: new Date(this.#device.clock.wall()).toISOString(), bytes }
     this.#next += 1
-    const entering = isMomentary(job) ? Promise.resolve() : this.#store.add(job)
-    this.#entering.set(job.id, entering)
-    try {
-      await entering
-    } finally {
-      this.#entering.delete(job.id)
-    }
+    const entering = isMomentary(job) ? undefined : this.#enters(job.id)
     this.#feed({ type: 'submitted', job })
+    await entering
   }
 
   /** Resolves when no job of this id is on its way into the store. */
   async entered(id: string): Promise<void> {
-    await this.#entering.get(id)?.catch(() => {})
+    await this.#entering.get(id)?.done.catch(() => {})
+  }
+
+  #enters(id: string): Promise<void> {
+    let settle = { resolve: (): void => {}, reject: (_failure: Failure): void => {} }
+    const done = new Promise<void>((resolve, reject) => {
+      settle = { resolve, reject }
+    }).finally(() => this.#entering.delete(id))
+    this.#entering.set(id, { done, ...settle })
+    return done
   }
 
   /** Resolves once the job has come to its end and its event is durable. */
@@ -166,6 +170,7 @@ export class Printer {
     this.#stopped = true
     this.#cancelWake()
     for (const finish of [...this.#probes]) finish()
+    for (const [id, { reject }] of this.#entering) reject(this.#stopping(id))
     for (const [id, waiters] of this.#waiters) for (const { reject } of waiters) reject(this.#stopping(id))
     await this.#wire?.close().catch(() => {})
   }
@@ -231,17 +236,24 @@ export class Printer {
       case 'fence':
         this.#fence(effect.line, effect.bytes).catch(lost('waiting for the printer to be done'))
         return
+      case 'enter':
+        this.#saving(this.#enter(effect.job)).catch(lost('storing a job'))
+        return
+      case 'refuse':
+        this.#entering.get(effect.id)?.reject(new Failure(effect.error.code, effect.error.message))
+        return
       case 'record':
-        this.#saving(this.#record(effect.id, effect.progress, effect.keep)).catch(lost('recording a job'))
+        this.#saving(this.#record(effect)).catch(lost('recording a job'))
         return
       case 'send':
         this.#send(effect).catch(lost('sending a job'))
         return
       case 'finish':
-        this.#saving(this.#finish(effect.job, effect.progress)).catch(lost('telling of a job'))
+        for (const { resolve } of this.#waiters.get(effect.job.id) ?? []) resolve({ job: effect.job, progress: effect.progress })
+        this.#waiters.delete(effect.job.id)
         return
       case 'forget':
-        for (const id of effect.ids) this.#store.forget(id).catch(lost('forgetting an old job'))
+        this.#store.forget(effect.ids).catch(lost('forgetting old jobs'))
         return
       case 'remember':
         this.#store.remember(effect.abilities).catch(lost('remembering what the printer can do'))
@@ -298,17 +310,46 @@ export class Printer {
     this.#feed({ type: 'fenced', line, ok })
   }
 
-  async #record(id: string, progress: Progress, keep: boolean): Promise<void> {
+  async #enter(job: Job): Promise<void> {
+    try {
+      await this.#store.add(job)
+    } catch (error) {
+      this.#feed({ type: 'enter-failed', id: job.id, error: asFailure(error).toBody() })
+      return
+    }
+    this.#entering.get(job.id)?.resolve()
+    this.#feed({ type: 'entered', id: job.id })
+  }
+
+  async #record({ job, progress, keep }: Extract<PrintEffect, { do: 'record' }>): Promise<void> {
+    const { id } = job
     const { phase } = progress
     if (isFinal(phase)) progress.finishedAt ??= new Date(this.#device.clock.wall()).toISOString()
     try {
-      if (keep) await this.#store.record(id, progress)
+      if (keep !== 'nothing') await this.#keep(job, progress, keep === 'job-and-progress')
     } catch (error) {
-      this.#device.log.error({ job: id, phase }, `the job's record could not be stored: ${asFailure(error).message}`)
-      this.#feed({ type: 'record-failed', id, phase })
+      const failure = asFailure(error)
+      this.#device.log.error({ job: id, phase }, `the job's record could not be stored: ${failure.message}`)
+      this.#feed({ type: 'record-failed', id, phase, error: failure.toBody() })
       return
     }
+    this.#entering.get(id)?.resolve()
     this.#feed({ type: 'recorded', id, phase })
+  }
+
+  async #keep(job: Job, progress: Progress, whole: boolean): Promise<void> {
+    const first = whole ? { job } : {}
+    if (!isFinal(progress.phase)) return this.#store.record(job.id, progress, first)
+    const event = { event: eventOf(progress.phase), data: eventData(job, progress) }
+    const told = { ...progress, announced: true }
+    try {
+      await this.#store.record(job.id, told, { ...first, event })
+    } catch (error) {
+      if (asFailure(error).code !== 'event-invalid') throw error
+      // It would be refused for ever; what became of the job is kept all the same.
+      this.#device.log.error({ job: job.id, code: 'event-invalid' }, asFailure(error).message)
+      await this.#store.record(job.id, told, first)
+    }
   }
 
   async #send({ line, job, copy, mark, ready }: Extract<PrintEffect, { do: 'send' }>): Promise<void> {
@@ -329,19 +370,6 @@ export class Printer {
     this.#feed({ type: 'handed-over', line, id: job.id, confirmMs: confirmMs(bytes.length, this.#config) })
   }
 
-  async #finish(job: Job, progress: Progress): Promise<void> {
-    if (!isMomentary(job)) {
-      try {
-        await this.#device.emit(eventOf(progress.phase), eventData(job, progress))
-        this.#feed({ type: 'announced', id: job.id })
-      } catch (error) {
-        // Told again after the next start: its record says that it was not.
-        this.#device.log.error({ job: job.id }, `the outcome could not be journaled: ${asFailure(error).message}`)
-      }
-    }
-    for (const { resolve } of this.#waiters.get(job.id) ?? []) resolve({ job, progress })
-    this.#waiters.delete(job.id)
-  }
 }
 
 /** Commands inside raw bytes that the printer answers in order, with one byte each that looks like a mark. */

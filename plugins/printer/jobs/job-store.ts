@@ -1,22 +1,20 @@
 /** Jobs in the device's store: `job/{id}` written once, `progress/{id}` small and rewritten, `abilities`. */
 import type { Json } from '../../../daemon/contract/json.ts'
-import type { KeyValue } from '../../../daemon/contract/plugin.ts'
+import type { DeviceContext, OwnEvent, StoreChange } from '../../../daemon/contract/plugin.ts'
 import type { Job, Progress, StoredJob } from './job.ts'
 import type { Abilities } from './print-state.ts'
 
 export class JobStore {
-  readonly #store: KeyValue
-  /** Writes to one key stay in order, whatever order the store takes them in. */
-  #last: Promise<unknown> = Promise.resolve()
+  readonly #device: Pick<DeviceContext<unknown>, 'store' | 'commit'>
 
-  constructor(store: KeyValue) {
-    this.#store = store
+  constructor(device: Pick<DeviceContext<unknown>, 'store' | 'commit'>) {
+    this.#device = device
   }
 
   async load(): Promise<{ stored: StoredJob[]; abilities: Abilities }> {
-    const progress = new Map((await this.#store.list('progress/')).map(({ key, value }) => [key.slice('progress/'.length), value]))
-    const jobs = (await this.#store.list('job/')).map(({ value }) => value as unknown as Job)
-    const abilities = (await this.#store.get('abilities')) as unknown as Abilities | undefined
+    const progress = new Map((await this.#device.store.list('progress/')).map(({ key, value }) => [key.slice('progress/'.length), value]))
+    const jobs = (await this.#device.store.list('job/')).map(({ value }) => value as unknown as Job)
+    const abilities = (await this.#device.store.get('abilities')) as unknown as Abilities | undefined
     return {
       stored: jobs.map((job) => ({
         job,
@@ -26,29 +24,28 @@ export class JobStore {
     }
   }
 
-  add(job: Job): Promise<void> {
-    return this.#store.put(`job/${job.id}`, job as unknown as Json)
+  async add(job: Job): Promise<void> {
+    await this.#device.commit({ store: [entryOf(job)] })
   }
 
-  record(id: string, progress: Progress): Promise<void> {
-    return this.#inOrder(() => this.#store.put(`progress/${id}`, progress as unknown as Json))
+  /** What became of the job, in one transaction with its event and with the job itself where they are given. */
+  async record(id: string, progress: Progress, { job, event }: { job?: Job; event?: OwnEvent }): Promise<void> {
+    const store: StoreChange[] = [[`progress/${id}`, progress as unknown as Json]]
+    if (job) store.push(entryOf(job))
+    await this.#device.commit({ store, ...(event ? { events: [event] } : {}) })
   }
 
-  remember(abilities: Abilities): Promise<void> {
-    return this.#inOrder(() => this.#store.put('abilities', { ...abilities }))
+  async remember(abilities: Abilities): Promise<void> {
+    await this.#device.commit({ store: [['abilities', { ...abilities }]], mayWait: true })
   }
 
-  /** The job goes first: a progress without a job is nothing, a job without a progress would be printed again. */
-  async forget(id: string): Promise<void> {
-    await this.#inOrder(async () => {
-      await this.#store.delete(`job/${id}`)
-      await this.#store.delete(`progress/${id}`)
-    })
-  }
-
-  #inOrder(write: () => Promise<void>): Promise<void> {
-    const done = this.#last.then(write, write)
-    this.#last = done.catch(() => {})
-    return done
+  async forget(ids: readonly string[]): Promise<void> {
+    const store = ids.flatMap((id): StoreChange[] => [
+      [`job/${id}`, undefined],
+      [`progress/${id}`, undefined],
+    ])
+    await this.#device.commit({ store, mayWait: true })
   }
 }
+
+const entryOf = (job: Job): StoreChange => [`job/${job.id}`, job as unknown as Json]

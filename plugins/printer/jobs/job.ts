@@ -11,7 +11,7 @@ export type Content =
   | { kind: 'feed'; lines: number }
   | { kind: 'cut' }
 
-/** Written once, before anything else happens: `job/{id}`. */
+/** Written once, with its first progress where it starts at once, else before anything else happens: `job/{id}`. */
 export interface Job {
   id: string
   /** Place in the queue, ever growing. */

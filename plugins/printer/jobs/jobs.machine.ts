@@ -3,11 +3,21 @@
 import type { ErrorBody } from '../../../daemon/contract/errors.ts'
 import { type Paper, verdict } from '../protocol/status.ts'
 import { isFinal, isMomentary, type Job, type Progress } from './job.ts'
-import { type Active, BLOCKED_ASK_MS, CONFIRMING_ASK_MS, type Entry, type PrintEffect, type PrintState, STALL_MS } from './print-state.ts'
+import {
+  type Active,
+  BLOCKED_ASK_MS,
+  CONFIRMING_ASK_MS,
+  type Entry,
+  type PrintEffect,
+  type PrintEvent,
+  type PrintState,
+  STALL_MS,
+} from './print-state.ts'
 import { ask, block, hangUp, learn, paperOf, say, soil, uncertain } from './steps.machine.ts'
 
 const RECORD_AGAIN_MS = 2_000
-/** A printer that never answers `GS r` but says that all is well gets this long after the last byte. */
+/** A job that can start within this time is stored with its first progress. The till's command is journaled already. */
+const ENTER_MS = 50
 
 const MOMENTARY_HOLD_MS = 8_000
 
@@ -38,8 +48,50 @@ export function recordAgain(state: PrintState, now: number): PrintEffect[] {
   state.unrecorded = []
   return ids.flatMap((id) => {
     const entry = state.jobs.get(id)
-    return entry ? [{ do: 'record', id, progress: entry.progress, keep: !isMomentary(entry.job) } as const] : []
+    return entry ? [record(entry, entry.progress)] : []
   })
+}
+
+export function record({ job, kept }: Entry, progress: Progress): PrintEffect {
+  return { do: 'record', job, progress, keep: isMomentary(job) ? 'nothing' : kept === 'yes' ? 'progress' : 'job-and-progress' }
+}
+
+/** Stores jobs of their own that do not start at once. */
+export function enter(state: PrintState, now: number): PrintEffect[] {
+  return state.queue.flatMap((id) => {
+    const entry = state.jobs.get(id)
+    if (entry?.kept !== 'no' || state.active?.id === id || now < enterAt(state, entry)) return []
+    entry.kept = 'entering'
+    return [{ do: 'enter', job: entry.job } as const]
+  })
+}
+
+/** When a job that is in no store yet must go there by itself: not while the printer is just being asked whether it can start. */
+export function enterAt(state: PrintState, { job, since }: Entry): number {
+  const next = !state.active && state.queue[0] === job.id && !state.stopping
+  const well = state.blockedSince === undefined && !state.dirty
+  const asked = state.lineIs !== 'closed' || state.openAt <= since
+  return next && well && asked ? since + ENTER_MS : since
+}
+
+export function onEntered(state: PrintState, id: string): PrintEffect[] {
+  const entry = state.jobs.get(id)
+  if (entry) entry.kept = 'yes'
+  return []
+}
+
+export function onEnterFailed(state: PrintState, id: string, error: ErrorBody): PrintEffect[] {
+  const entry = state.jobs.get(id)
+  if (entry?.kept !== 'entering') return []
+  entry.kept = 'no'
+  // Its first record is on its way, with the job in it: what becomes of that counts.
+  return state.active?.id === id || isFinal(entry.progress.phase) ? [] : drop(state, id, error)
+}
+
+function drop(state: PrintState, id: string, error: ErrorBody): PrintEffect[] {
+  state.jobs.delete(id)
+  state.queue = state.queue.filter((one) => one !== id)
+  return [{ do: 'refuse', id, error }]
 }
 
 export function begin(state: PrintState, id: string, blind: boolean): PrintEffect[] {
@@ -60,7 +112,7 @@ export function begin(state: PrintState, id: string, blind: boolean): PrintEffec
     wellSince: false,
   }
   state.blockedSince = undefined
-  return [{ do: 'record', id, progress: { phase: 'sending', copiesDone: 0 }, keep: !isMomentary(entry.job) }]
+  return [record(entry, { phase: 'sending', copiesDone: 0 })]
 }
 
 function sendCopy(state: PrintState, active: Active, job: Job, now: number): PrintEffect[] {
@@ -77,7 +129,12 @@ function sendCopy(state: PrintState, active: Active, job: Job, now: number): Pri
 export function onRecorded(state: PrintState, id: string, phase: Progress['phase'], now: number): PrintEffect[] {
   const entry = state.jobs.get(id)
   if (!entry) return []
-  if (isFinal(phase)) return entry.progress.announced ? [] : [{ do: 'finish', job: entry.job, progress: entry.progress }]
+  entry.kept = 'yes'
+  if (isFinal(phase)) {
+    // Its event is durable with it.
+    if (isFinal(entry.progress.phase)) entry.progress.announced = true
+    return [{ do: 'finish', job: entry.job, progress: entry.progress }]
+  }
   const { active } = state
   if (phase !== 'sending' || active?.id !== id || active.step !== 'recording') return []
   entry.progress = { phase: 'sending', copiesDone: 0 }
@@ -89,31 +146,26 @@ export function onRecorded(state: PrintState, id: string, phase: Progress['phase
 function unbegin(state: PrintState, entry: Entry): PrintEffect[] {
   state.active = undefined
   entry.progress = { phase: 'queued', copiesDone: 0 }
-  return [{ do: 'record', id: entry.job.id, progress: entry.progress, keep: !isMomentary(entry.job) }]
+  return [record(entry, entry.progress)]
 }
 
-export function onRecordFailed(state: PrintState, id: string, phase: Progress['phase'], now: number): PrintEffect[] {
+export function onRecordFailed(state: PrintState, { id, phase, error, now }: PrintEvent & { type: 'record-failed' }): PrintEffect[] {
   const entry = state.jobs.get(id)
   if (!entry) return []
-  if (phase === 'failed' && !entry.progress.announced) {
+  // Nothing was sent: begin anew, or not at all.
+  if (phase === 'sending' && state.active?.id === id) state.active = undefined
+  if (entry.kept === 'no' && !isMomentary(entry.job)) return drop(state, id, error)
+  if (isFinal(phase)) {
     state.unrecorded.push(id)
     state.recordAt = now + RECORD_AGAIN_MS
-    return []
+    // But for a failure, which a restart would print, they are true even while they cannot be kept: after a restart the job reads as
+    // unknown, which is the safe side.
+    return phase === 'failed' ? [] : [{ do: 'finish', job: entry.job, progress: entry.progress }]
   }
-  // The others are true even if they could not be kept: after a restart the job reads as unknown, which is the safe side.
-  if (isFinal(phase)) return entry.progress.announced ? [] : [{ do: 'finish', job: entry.job, progress: entry.progress }]
-  if (phase !== 'sending' || state.active?.id !== id) return []
-  state.active = undefined
+  if (phase !== 'sending') return []
   state.askAt = now + BLOCKED_ASK_MS
   block(state, 'storage', now)
   return []
-}
-
-export function onAnnounced(state: PrintState, id: string): PrintEffect[] {
-  const entry = state.jobs.get(id)
-  if (!entry || entry.progress.announced) return []
-  entry.progress = { ...entry.progress, announced: true }
-  return [{ do: 'record', id, progress: entry.progress, keep: !isMomentary(entry.job) }]
 }
 
 export function onHandedOver(state: PrintState, confirmMs: number, now: number): PrintEffect[] {
@@ -141,6 +193,13 @@ export function onMarked(state: PrintState, paper: Paper, now: number): PrintEff
   if (!active || !entry || active.step !== 'confirming') return []
   const learnt = learn(state, { ...state.abilities, marks: 'yes' })
   entry.progress = { ...entry.progress, copiesDone: active.copy + 1, paper }
+  if (entry.progress.copiesDone >= entry.job.copies) {
+    // How the printer is now is asked, too, but not waited for.
+    state.pollAt = now
+    state.askAt = now
+    state.blockedSince = undefined
+    return [...learnt, ...conclude(state, active.id, { ...entry.progress, phase: 'printed' })]
+  }
   active.step = 'checking'
   active.deadline = now + state.settings.recoverMs
   state.askAt = now
@@ -149,10 +208,8 @@ export function onMarked(state: PrintState, paper: Paper, now: number): PrintEff
   return state.asking === 'no' ? [...learnt, ...ask(state)] : learnt
 }
 
-/** The status after a confirmed copy: on with the next copy, or done. */
+/** The status after a confirmed copy, not the last one: on with the next. */
 export function afterCopy(state: PrintState, active: Active, entry: Entry, now: number): PrintEffect[] {
-  if (entry.progress.copiesDone >= entry.job.copies)
-    return conclude(state, active.id, { ...entry.progress, phase: 'printed', paper: paperOf(state, entry.progress.paper) })
   if (state.report && verdict(state.report).ready) {
     active.copy = entry.progress.copiesDone
     return sendCopy(state, active, entry.job, now)
@@ -206,14 +263,14 @@ export function fail(state: PrintState, id: string, error: ErrorBody): PrintEffe
   return entry ? conclude(state, id, { ...entry.progress, phase: 'failed', error }) : []
 }
 
-/** The job has come to its end; recorded first, told after. */
+/** The job has come to its end; recorded and told in one, then whoever waits is answered. */
 export function conclude(state: PrintState, id: string, progress: Progress): PrintEffect[] {
   const entry = state.jobs.get(id)
   if (!entry) return []
   entry.progress = progress
   state.queue = state.queue.filter((one) => one !== id)
   if (state.active?.id === id) state.active = undefined
-  return [{ do: 'record', id, progress, keep: !isMomentary(entry.job) }, ...trim(state)]
+  return [record(entry, progress), ...trim(state)]
 }
 
 function trim(state: PrintState): PrintEffect[] {

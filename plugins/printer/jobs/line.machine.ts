@@ -71,9 +71,6 @@ export function onSilence(state: PrintState, garbage: boolean, now: number): Pri
   const { active } = state
   const entry = active && state.jobs.get(active.id)
   if (active && entry) {
-    // The copy is confirmed; only the status after it is lost.
-    if (active.step === 'checking' && entry.progress.copiesDone >= entry.job.copies)
-      return [...afterCopy(state, active, entry, now), ...hangUp(state)]
     state.askAt = now + CONFIRMING_ASK_MS
     return []
   }
@@ -138,8 +135,7 @@ export function onClosed(state: PrintState, fault: LineFault, now: number): Prin
   if (active && entry) {
     state.openAt = now + RETRY_FIRST_MS
     if (active.step === 'recording') return []
-    if (active.step === 'checking')
-      return entry.progress.copiesDone >= entry.job.copies ? afterCopy(state, active, entry, now) : partly(state, active, entry)
+    if (active.step === 'checking') return partly(state, active, entry)
     soil(state, entry.job)
     return conclude(state, active.id, { ...entry.progress, phase: 'unknown', error: uncertain('the line was cut') })
   }

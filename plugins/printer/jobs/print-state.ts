@@ -51,6 +51,8 @@ export interface Active {
 
 export interface Entry extends StoredJob {
   since: number
+  /** `no`: its job is in no store yet. `entering`: it is on its way there. */
+  kept: 'no' | 'entering' | 'yes'
 }
 
 export interface PrintState {
@@ -87,8 +89,10 @@ export interface PrintState {
 
 export type PrintEvent = { now: MonoMs } & (
   | { type: 'submitted'; job: Job }
+  | { type: 'entered'; id: string }
+  | { type: 'enter-failed'; id: string; error: ErrorBody }
   | { type: 'recorded'; id: string; phase: Progress['phase'] }
-  | { type: 'record-failed'; id: string; phase: Progress['phase'] }
+  | { type: 'record-failed'; id: string; phase: Progress['phase']; error: ErrorBody }
   /** Only a job of which nothing was sent can be taken back. */
   | { type: 'cancel'; id: string; error: ErrorBody }
   | { type: 'probe' }
@@ -103,7 +107,6 @@ export type PrintEvent = { now: MonoMs } & (
   | { type: 'wrote'; line: number; id: string }
   | { type: 'handed-over'; line: number; id: string; confirmMs: number }
   | { type: 'marked'; line: number; paper: Paper }
-  | { type: 'announced'; id: string }
   | { type: 'stop' }
 )
 
@@ -112,10 +115,18 @@ export type PrintEffect =
   | { do: 'close'; line: number }
   | { do: 'ask'; line: number }
   | { do: 'fence'; line: number; bytes: number }
-  /** Makes the progress durable, then `recorded`. `momentary` jobs are only kept in memory. */
-  | { do: 'record'; id: string; progress: Progress; keep: boolean }
+  /** Makes the job durable, then `entered`. */
+  | { do: 'enter'; job: Job }
+  /** It could not be made durable: who brought it hears so, and nothing of it happens. */
+  | { do: 'refuse'; id: string; error: ErrorBody }
+  /**
+   * Makes the progress durable, in one transaction with what is not there yet of its `job` and, once it is final, with its event; then
+   * `recorded`. Momentary jobs are only kept in memory.
+   */
+  | { do: 'record'; job: Job; progress: Progress; keep: 'nothing' | 'progress' | 'job-and-progress' }
   /** Writes one copy, then `wrote` for each piece taken and `handed-over`. */
   | { do: 'send'; line: number; job: Job; copy: number; mark: boolean; ready: boolean }
+  /** Whoever waits for the job is answered. */
   | { do: 'finish'; job: Job; progress: Progress }
   | { do: 'forget'; ids: string[] }
   | { do: 'remember'; abilities: Abilities }

@@ -7,6 +7,7 @@ import { boot, printMachine } from './print.machine.ts'
 import type { Abilities, PrintEffect, PrintEvent, PrintState, Settings } from './print-state.ts'
 
 const GOOD: StatusReport = { online: true, coverOpen: false, paper: 'ok', feeding: false, drawerPin: false }
+const FULL = { code: 'journal-full' as const, message: 'the disk is full' }
 const OUT: StatusReport = { ...GOOD, online: false, paper: 'out' }
 const SETTINGS: Settings = { statusMode: 'auto', keepOpen: false, pollMs: 10_000, holdMs: 60_000, recoverMs: 300_000, history: 50 }
 
@@ -25,10 +26,14 @@ type Loose<Event> = Event extends unknown ? Omit<Event, 'now'> : never
 
 /** A shop in which everything may happen in any order: the disk, the line and the printer answer when the test says so. */
 class World {
+  /** What is durable, and all that was brought. */
   readonly jobs = new Map<string, Job>()
+  readonly submitted = new Map<string, Job>()
+  readonly refused = new Set<string>()
   readonly progress = new Map<string, Progress>()
   /** `id/copy` -> how often its bytes were let go. */
   readonly sends = new Map<string, number>()
+  /** Events in the journal. */
   readonly told = new Map<string, Progress[]>()
   readonly settings: Settings
   abilities: Abilities = { status: 'untried', marks: 'untried' }
@@ -44,7 +49,7 @@ class World {
   }
 
   submit(one: Job): void {
-    this.jobs.set(one.id, one)
+    this.submitted.set(one.id, one)
     this.feed({ type: 'submitted', job: one })
   }
 
@@ -68,21 +73,24 @@ class World {
     for (const effect of effects) {
       if (effect.do === 'wake') this.wakeAt = effect.at
       else if (effect.do === 'remember') this.abilities = { ...effect.abilities }
-      else if (effect.do === 'finish') this.told.set(effect.job.id, [...(this.told.get(effect.job.id) ?? []), { ...effect.progress }])
-      else if (effect.do === 'send') {
+      else if (effect.do === 'refuse') {
+        if (this.jobs.has(effect.id)) throw new Error(`${effect.id} is refused, and a restart would print it`)
+        this.refused.add(effect.id)
+      } else if (effect.do === 'send') {
         const key = `${effect.job.id}/${effect.copy}`
         this.sends.set(key, (this.sends.get(key) ?? 0) + 1)
-        if (this.progress.get(effect.job.id)?.phase !== 'sending') throw new Error(`${key} was sent before its record was durable`)
+        if (this.progress.get(effect.job.id)?.phase !== 'sending' || !this.jobs.has(effect.job.id)) throw new Error(`${key} was sent before its record was durable`)
         this.pending.push(effect)
-      } else if (['open', 'ask', 'fence', 'record'].includes(effect.do)) this.pending.push(effect)
+      } else if (['open', 'ask', 'fence', 'record', 'enter'].includes(effect.do)) this.pending.push(effect)
       else if (effect.do === 'close') this.marks = []
     }
   }
 
   /** One thing that was asked for happens, in one of the ways in which it can. */
   happen(which: number, how: number): void {
-    const records = this.pending.filter((one) => one.do === 'record')
-    const others = this.pending.filter((one) => one.do !== 'record')
+    const isWrite = ({ do: what }: PrintEffect) => what === 'record' || what === 'enter'
+    const records = this.pending.filter(isWrite)
+    const others = this.pending.filter((one) => !isWrite(one))
     const choices = [...records.slice(0, 1), ...others]
     const effect = choices[which % Math.max(1, choices.length)]
     if (!effect) return
@@ -94,9 +102,11 @@ class World {
   #outcome(effect: PrintEffect, how: number): Loose<PrintEvent> | undefined {
     switch (effect.do) {
       case 'record':
-        if (how % 16 === 15) return { type: 'record-failed', id: effect.id, phase: effect.progress.phase }
-        this.progress.set(effect.id, structuredClone(effect.progress))
-        return { type: 'recorded', id: effect.id, phase: effect.progress.phase }
+        return this.#record(effect, how)
+      case 'enter':
+        if (how % 16 === 15) return { type: 'enter-failed', id: effect.job.id, error: FULL }
+        this.jobs.set(effect.job.id, effect.job)
+        return { type: 'entered', id: effect.job.id }
       case 'open':
         return how % 4 === 3
           ? { type: 'open-failed', line: effect.line, fault: how % 8 === 7 ? 'busy' : 'unreachable', jitter: 0.5 }
@@ -114,6 +124,17 @@ class World {
       default:
         return undefined
     }
+  }
+
+  /** All of one record is durable, its event with it, or nothing. */
+  #record({ job: of, progress, keep }: Extract<PrintEffect, { do: 'record' }>, how: number): Loose<PrintEvent> {
+    const { phase } = progress
+    if (how % 16 === 15) return { type: 'record-failed', id: of.id, phase, error: FULL }
+    if (keep === 'job-and-progress') this.jobs.set(of.id, of)
+    if (!this.jobs.has(of.id)) throw new Error(`the ${phase} of ${of.id} is stored without its job`)
+    this.progress.set(of.id, { ...structuredClone(progress), ...(isFinal(phase) ? { announced: true } : {}) })
+    if (isFinal(phase)) this.told.set(of.id, [...(this.told.get(of.id) ?? []), { ...progress }])
+    return { type: 'recorded', id: of.id, phase }
   }
 
   mark(): void {
@@ -173,6 +194,7 @@ t.test('whatever happens, no copy of a job is let go twice, and what is said abo
       }
       world.heal()
       for (const [key, count] of world.sends) if (count > 1) throw new Error(`${key} was let go ${count} times`)
+      for (const id of world.refused) if ([...world.sends.keys()].some((key) => key.startsWith(`${id}/`))) throw new Error(`${id} was refused`)
       for (const one of world.jobs.values()) {
         const told = world.told.get(one.id) ?? []
         const last = told.at(-1)

@@ -6,23 +6,27 @@
 
 import type { Machine } from '../../../daemon/contract/machine.ts'
 import type { MonoMs } from '../../../daemon/contract/plugin.ts'
-import type { StoredJob } from './job.ts'
+import { isMomentary, type StoredJob } from './job.ts'
 import {
   begin,
   conclude,
+  enter,
+  enterAt,
   expire,
   fail,
   holdEnd,
-  onAnnounced,
+  onEntered,
+  onEnterFailed,
   onHandedOver,
   onMarked,
   onRecorded,
   onRecordFailed,
   onTick,
+  record,
   recordAgain,
 } from './jobs.machine.ts'
 import { onClosed, onFenced, onOpenFailed, onSilence, onStatus } from './line.machine.ts'
-import { type Abilities, type PrintEffect, type PrintEvent, type PrintState, type Settings, STALL_MS } from './print-state.ts'
+import { type Abilities, type Entry, type PrintEffect, type PrintEvent, type PrintState, type Settings, STALL_MS } from './print-state.ts'
 import { ask, asksNow, idle, polled, say, soil, uncertain } from './steps.machine.ts'
 
 export interface Booted {
@@ -59,12 +63,13 @@ export function boot(settings: Settings, abilities: Abilities, stored: StoredJob
   }
   const effects: PrintEffect[] = []
   for (const one of [...stored].sort((a, b) => a.job.n - b.job.n)) {
-    state.jobs.set(one.job.id, { ...one, since: now })
+    const entry: Entry = { ...one, since: now, kept: 'yes' }
+    state.jobs.set(one.job.id, entry)
     if (one.progress.phase === 'queued') state.queue.push(one.job.id)
     else if (one.progress.phase === 'sending') {
       soil(state, one.job)
       effects.push(...conclude(state, one.job.id, { ...one.progress, phase: 'unknown', error: uncertain('the gateway stopped') }))
-    } else if (!one.progress.announced) effects.push({ do: 'finish', job: one.job, progress: one.progress })
+    } else if (!one.progress.announced) effects.push(record(entry, one.progress))
   }
   effects.push(...pump(state, now))
   return { state, effects }
@@ -82,7 +87,12 @@ function react(state: PrintState, event: PrintEvent): PrintEffect[] {
   switch (event.type) {
     case 'submitted':
       if (state.jobs.has(event.job.id)) return []
-      state.jobs.set(event.job.id, { job: event.job, progress: { phase: 'queued', copiesDone: 0 }, since: now })
+      state.jobs.set(event.job.id, {
+        job: event.job,
+        progress: { phase: 'queued', copiesDone: 0 },
+        since: now,
+        kept: isMomentary(event.job) ? 'yes' : 'no',
+      })
       state.queue.push(event.job.id)
       state.openAt = Math.min(state.openAt, now)
       state.askAt = Math.min(state.askAt, now)
@@ -96,10 +106,14 @@ function react(state: PrintState, event: PrintEvent): PrintEffect[] {
       return []
     case 'tick':
       return onTick(state, now)
+    case 'entered':
+      return onEntered(state, event.id)
+    case 'enter-failed':
+      return onEnterFailed(state, event.id, event.error)
     case 'recorded':
       return onRecorded(state, event.id, event.phase, now)
     case 'record-failed':
-      return onRecordFailed(state, event.id, event.phase, now)
+      return onRecordFailed(state, event)
     case 'opened':
       state.lineIs = 'open'
       state.asking = 'no'
@@ -126,8 +140,6 @@ function react(state: PrintState, event: PrintEvent): PrintEffect[] {
       return onHandedOver(state, event.confirmMs, now)
     case 'marked':
       return onMarked(state, event.paper, now)
-    case 'announced':
-      return onAnnounced(state, event.id)
     case 'stop':
       state.stopping = true
       return []
@@ -153,7 +165,7 @@ function pump(state: PrintState, now: MonoMs): PrintEffect[] {
     } else if ((wanted || poll) && now >= state.askAt) effects.push(...ask(state))
     else if (!wanted && !poll) effects.push(...idle(state))
   } else if (state.lineIs === 'open' && state.asking === 'no' && asksNow(state.active) && now >= state.askAt) effects.push(...ask(state))
-  effects.push({ do: 'wake', at: nextWake(state, now) })
+  effects.push(...enter(state, now), { do: 'wake', at: nextWake(state, now) })
   return effects
 }
 
@@ -169,6 +181,8 @@ function nextWake(state: PrintState, now: MonoMs): MonoMs {
   }
   if (state.active) times.push(state.active.deadline, state.active.step === 'sending' ? state.active.stallAt : Number.POSITIVE_INFINITY)
   if (state.unrecorded.length > 0) times.push(state.recordAt)
+  const head = state.active ? undefined : state.jobs.get(state.queue[0] ?? '')
+  if (head?.kept === 'no') times.push(enterAt(state, head))
   if (state.blockedSince !== undefined)
     for (const id of state.queue) {
       const entry = state.jobs.get(id)
