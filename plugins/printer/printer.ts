@@ -369,7 +369,6 @@ export class Printer {
     }
     this.#feed({ type: 'handed-over', line, id: job.id, confirmMs: confirmMs(bytes.length, this.#config) })
   }
-
 }
 
 /** Commands inside raw bytes that the printer answers in order, with one byte each that looks like a mark. */

@@ -79,7 +79,8 @@ class World {
       } else if (effect.do === 'send') {
         const key = `${effect.job.id}/${effect.copy}`
         this.sends.set(key, (this.sends.get(key) ?? 0) + 1)
-        if (this.progress.get(effect.job.id)?.phase !== 'sending' || !this.jobs.has(effect.job.id)) throw new Error(`${key} was sent before its record was durable`)
+        if (this.progress.get(effect.job.id)?.phase !== 'sending' || !this.jobs.has(effect.job.id))
+          throw new Error(`${key} was sent before its record was durable`)
         this.pending.push(effect)
       } else if (['open', 'ask', 'fence', 'record', 'enter'].includes(effect.do)) this.pending.push(effect)
       else if (effect.do === 'close') this.marks = []
@@ -194,7 +195,8 @@ t.test('whatever happens, no copy of a job is let go twice, and what is said abo
       }
       world.heal()
       for (const [key, count] of world.sends) if (count > 1) throw new Error(`${key} was let go ${count} times`)
-      for (const id of world.refused) if ([...world.sends.keys()].some((key) => key.startsWith(`${id}/`))) throw new Error(`${id} was refused`)
+      for (const id of world.refused)
+        if ([...world.sends.keys()].some((key) => key.startsWith(`${id}/`))) throw new Error(`${id} was refused`)
       for (const one of world.jobs.values()) {
         const told = world.told.get(one.id) ?? []
         const last = told.at(-1)
