@@ -115,10 +115,13 @@ export class PayingShop {
     return body.result ?? {}
   }
 
-  /** As README.md tells a till to: the payment's id is the command's, so that a receipt is printed once, whoever asks how often. */
+  /**
+   * The job's id is made of the payment's, so that a receipt is printed once, whoever asks how often. Each try is a command of its own: one that
+   * was cut off before its job was stored is answered `unknown` for ever.
+   */
   print(payment: JsonObject): void {
     const receipt = `Order <${String(payment.order)}>\nPaid ${String(payment.amount)}\n`
-    const message = { id: `receipt-${String(payment.payment)}`, args: { receipt } }
+    const message = { id: `print-${process.pid}-${this.#asked++}`, args: { receipt, jobId: `receipt-${String(payment.payment)}` } }
     this.mqtt.publish('shop/printer/receipt/cmd/print', JSON.stringify(message), { qos: 1 })
   }
 
