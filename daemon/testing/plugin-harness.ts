@@ -25,6 +25,15 @@ export interface HarnessOptions {
   ask?: (request: string, args: Json, options: AskOptions) => Promise<Json>
 }
 
+const compiled = new Map<string, SchemaSet>()
+
+/** Compiled once: it takes longer than most stories. */
+function schemasOf(manifestUrl: URL): SchemaSet {
+  const schemas = compiled.get(manifestUrl.href) ?? new SchemaSet(JSON.parse(readFileSync(manifestUrl, 'utf8')) as Manifest)
+  compiled.set(manifestUrl.href, schemas)
+  return schemas
+}
+
 /** A plugin under test, and what it has said so far. */
 export class PluginHarness {
   readonly events: (DeviceEvent & { sequence: number })[] = []
@@ -49,8 +58,7 @@ export class PluginHarness {
   }
 
   private constructor(options: HarnessOptions) {
-    const manifest = JSON.parse(readFileSync(new URL('plugin.json', options.manifestUrl), 'utf8')) as Manifest
-    this.#schemas = new SchemaSet(manifest)
+    this.#schemas = schemasOf(new URL('plugin.json', options.manifestUrl))
     this.store = options.store ?? new Map()
   }
 

@@ -277,7 +277,9 @@ export class Desk implements PaymentDesk {
 
   async #resume(payment: Payment): Promise<PaymentRun> {
     const run = this.#run(payment, 'kept')
-    const expiresInMs = Date.parse(payment.expiresAt) - this.#context.clock.wall()
+    const whole = Date.parse(payment.expiresAt) - Date.parse(payment.openedAt)
+    // A box without a battery for its clock wakes up in the past; nothing is open longer than it was opened for.
+    const expiresInMs = Math.min(Date.parse(payment.expiresAt) - this.#context.clock.wall(), whole)
     await run.feed({ kind: 'boot', timings: await this.#providers.timings(payment), expiresInMs })
     return run
   }

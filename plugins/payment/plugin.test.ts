@@ -2,7 +2,8 @@
 import t from 'tap'
 import { Failure } from '../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
-import { ALIPAY_CODE, everything, HASTY, payShop, WECHAT_CODE } from './testing.ts'
+import type { WallMs } from '../../daemon/contract/plugin.ts'
+import { ALIPAY_CODE, everything, fastClock, HASTY, payShop, WECHAT_CODE } from './testing.ts'
 
 t.test('the shopper shows a code, the scanner reads it, the till hears "paid"; the code is nowhere', async (t) => {
   const { shop, open, code, is, alipay } = await payShop(t)
@@ -285,6 +286,16 @@ t.test('nobody shows a code: the till is free again when the time is up', async 
   await open('X-1', 100, { expiresInSeconds: 10 })
   await is('X-1', 'cancelled')
   t.match(shop.events.find((one) => one.event === 'cancelled')?.data, { reason: 'expired' })
+})
+
+t.test('the box comes back from a power cut in 1970: the till is not held until the clock is right', async (t) => {
+  let wall = Date.now()
+  const { open, is, crash, restart } = await payShop(t, {}, { clock: { ...fastClock, wall: () => wall as WallMs } })
+  await open('E-2', 100, { expiresInSeconds: 20 })
+  const durable = await crash()
+  wall = 86_400_000
+  await restart(durable)
+  await is('E-2', 'cancelled')
 })
 
 t.test('the portal session is checked; a portal that is not there stops no sale', async (t) => {
