@@ -122,7 +122,7 @@ export async function startGateway(parts: GatewayParts): Promise<Gateway> {
       pseudonyms: pseudonymKey(config.privacy, dataDir),
       builtinDir: builtinDir(),
       pluginDirs: config.pluginDirs,
-      runner: { file: runnerFile(), execArgv: PLUGIN_FLAGS },
+      runner: { file: runnerFile(), execArgv: PLUGIN_FLAGS, timeZone: config.gateway.timeZone },
       // Not `plugins` in it: that is where the shipped config looks for third-party plugins, and it is watched.
       stateDir: dataDir,
       sections: {},

@@ -16,6 +16,7 @@ t.test('a plugin dropped in runs, answers, and what it emits is in the journal w
     (info.env as string[]).some((key) => /SECRET|TOKEN|npm_/.test(key)),
     "the environment of the daemon is not the plugin's",
   )
+  t.equal(info.timeZone, 'Asia/Shanghai', "its midnight is the shop's, wherever the machine thinks it is")
   const { sequences } = await lab.lab('emit', { count: 250 })
   t.same(
     sequences,

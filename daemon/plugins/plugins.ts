@@ -15,7 +15,7 @@ import { fingerprint, GoodCopies } from './good-copies.ts'
 import { type Bundle, readBundle } from './manifest.ts'
 import { killOrphans } from './orphans.ts'
 import type { AskHq, CallPlugin } from './plugin-host.ts'
-import { PROCESS_LIMITS, type ProcessLimits } from './process.ts'
+import { type PluginRunner, PROCESS_LIMITS, type ProcessLimits } from './process.ts'
 import { checkSections, type Entry, exclusively, nameTaken, notRunnable, runsWith, unknownSection, wanted } from './registry.ts'
 import { LIMITS, type SupervisorLimits } from './supervisor.machine.ts'
 import { devicesOf, Supervisor } from './supervisor.ts'
@@ -34,8 +34,7 @@ export interface PluginsOptions {
   builtinDir: string
   /** Third-party folders; they need not exist yet. */
   pluginDirs: readonly string[]
-  /** The bundled runner.ts, and Node's own options for every plugin process. */
-  runner: { file: string; execArgv?: string[] }
+  runner: PluginRunner
   /** A folder of the plugin system's own: copies of healthy versions. */
   stateDir: string
   sections: PluginSections

@@ -17,9 +17,19 @@ export interface ProcessLimits {
 
 export const PROCESS_LIMITS: ProcessLimits = { pingMs: 6_000, missed: 2, stopMs: 5_000 }
 
+/** What a plugin's process is. */
+export interface PluginRunner {
+  /** The bundled runner.ts. */
+  file: string
+  /** Node's own options. */
+  execArgv?: string[]
+  /** The shop's, an IANA name: what a plugin calls midnight is the shop's. The machine's own when absent. */
+  timeZone?: string | undefined
+}
+
 export interface ProcessOptions {
   name: string
-  runner: { file: string; execArgv?: string[] }
+  runner: PluginRunner
   /** Marks the process as one of this daemon's: see orphans.ts. */
   owner: string
   start: Extract<ToPlugin, { type: 'start' }>
@@ -75,6 +85,7 @@ export class PluginProcess {
       detached: true,
       env: {
         ...Object.fromEntries(Object.entries(process.env).filter(([key]) => ENVIRONMENT.test(key))),
+        ...(options.runner.timeZone === undefined ? {} : { TZ: options.runner.timeZone }),
         SHOPWIRE_PLUGIN: options.name,
         SHOPWIRE_OWNER: options.owner,
       },

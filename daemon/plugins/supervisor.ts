@@ -14,7 +14,7 @@ import { fingerprint, type GoodCopies } from './good-copies.ts'
 import type { DeviceProblem } from './ipc.ts'
 import { type Bundle, checkSection } from './manifest.ts'
 import { type AskHq, type CallPlugin, PluginHost } from './plugin-host.ts'
-import { PluginProcess, type ProcessLimits } from './process.ts'
+import { PluginProcess, type PluginRunner, type ProcessLimits } from './process.ts'
 import {
   type Files,
   type Phase,
@@ -36,7 +36,7 @@ export interface SupervisorParts {
   ask: AskHq
   gateway: () => PluginContext['gateway']
   pseudonyms: PseudonymKey
-  runner: { file: string; execArgv?: string[] }
+  runner: PluginRunner
   copies: GoodCopies
   owner: string
   limits: SupervisorLimits

@@ -102,7 +102,7 @@ export class PluginLab {
       gateway: () => ({ id: 'shop-001', store: '0001', demo: false }),
       builtinDir: this.builtinDir,
       pluginDirs: [this.pluginDir],
-      runner: { file: this.#runner, ...(this.#options.execArgv ? { execArgv: this.#options.execArgv } : {}) },
+      runner: { file: this.#runner, timeZone: 'Asia/Shanghai', ...(this.#options.execArgv ? { execArgv: this.#options.execArgv } : {}) },
       stateDir: this.stateDir,
       sections,
       limits: {
