@@ -239,16 +239,22 @@ class Rush {
 async function persist<Value>(ask: () => Promise<Value>): Promise<Value> {
   let value: { is: Value } | undefined
   let last: unknown
-  await until(async () => {
-    value = await ask().then(
-      (is) => ({ is }),
-      (error: unknown) => {
-        last = error
-        return undefined
-      },
-    )
-    return value !== undefined
-  }, 'an answer').catch((error: Error) => {
+  // A payment in doubt is undone only when the gateway has been up for a while: until the last kill it may have to wait.
+  const patienceMs = 100_000 + KILLS.length * 15_000
+  await until(
+    async () => {
+      value = await ask().then(
+        (is) => ({ is }),
+        (error: unknown) => {
+          last = error
+          return undefined
+        },
+      )
+      return value !== undefined
+    },
+    'an answer',
+    patienceMs,
+  ).catch((error: Error) => {
     throw new Error(`${error.message}: ${String(last)}`)
   })
   if (!value) throw new Error('no answer')
