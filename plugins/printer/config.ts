@@ -40,6 +40,7 @@ export interface PrinterConfig {
   pollMs: number
   holdMs: number
   recoverMs: number
+  lostMs: number
   staleMs: number
   history: number
 }

@@ -35,6 +35,8 @@ export interface TillConfig extends SerialLine {
   quietMs: number
   shareMs: number
   stuckMs: number
+  /** A network printer without a sign of life for so long is taken for gone. */
+  lostMs: number
   /** Font file for pictures as PNG. */
   font?: string
 }

@@ -60,7 +60,7 @@ export async function openerFor(config: PrinterConfig, clock: Clock): Promise<Op
   switch (address.kind) {
     case 'tcp': {
       const { openTcp } = await import('./tcp.ts')
-      return openTcp(address.host, address.port, clock)
+      return openTcp(address.host, address.port, config.lostMs, clock)
     }
     case 'file': {
       const { openFile } = await import('./file.ts')

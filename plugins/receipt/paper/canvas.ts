@@ -48,7 +48,9 @@ export class Canvas {
         if (winding === 0 || !next) continue
         const from = Math.ceil(left + x * sx - 0.5)
         const to = Math.ceil(left + next.x * sx - 0.5)
+        // A stroke thinner than a dot, as in a wide character squeezed into one cell, is a dot: else it would be lost.
         if (to > from) this.fill(from, y, to - from, 1)
+        else this.fill(Math.floor(left + ((x + next.x) / 2) * sx), y, 1, 1)
       }
     }
   }

@@ -6,7 +6,7 @@ import type { SerialLine } from '../config.ts'
 export interface PrinterLink {
   /** False: it is full; write no more until `drained`. */
   write(bytes: Buffer): boolean
-  /** Lets what was written go out, then closes. Resolves when the line is free for others. */
+  /** Lets what was written go out, then closes. Resolves when the line is free for others; rejects with a `LinkError` when it died with something on it. */
   end(): Promise<void>
   /** Closes now. */
   destroy(): void
@@ -59,12 +59,12 @@ function portNumber(whole: string, text: string | undefined, least = 1): number 
 }
 
 /** The native serial binding is loaded only where a serial printer is configured. */
-export async function linkTo(printer: string, line: SerialLine, clock: Clock): Promise<OpenLink> {
+export async function linkTo(printer: string, line: SerialLine & { lostMs: number }, clock: Clock): Promise<OpenLink> {
   const address = parsePrinter(printer)
   switch (address.kind) {
     case 'tcp': {
       const { openTcp } = await import('./tcp.ts')
-      return openTcp(address.host, address.port, clock)
+      return openTcp(address.host, address.port, line.lostMs, clock)
     }
     case 'file': {
       const { openFile } = await import('./file.ts')

@@ -130,6 +130,7 @@ export class Gate {
       log,
       spoke: () => this.#decide({ kind: 'spoke', client: id }),
       over: (keeps) => this.#over(id, keeps),
+      lost: (failure) => this.#parts.printer(false, failure),
       gone: () => {
         this.#lines.delete(id)
         this.#decide({ kind: 'left', client: id })

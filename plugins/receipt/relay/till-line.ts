@@ -1,7 +1,7 @@
 /** One till's connection: its bytes to the printer while it has the turn, the printer's answers back, and what becomes of either end. */
 import type { Socket } from 'node:net'
 import type { Clock, Logger, MonoMs } from '../../../daemon/contract/plugin.ts'
-import type { LinkEvents, PrinterLink } from '../printer/link.ts'
+import { LinkError, type LinkEvents, type PrinterLink } from '../printer/link.ts'
 import type { Forward, ForwardParts } from './forward.ts'
 
 export interface TillLineParts {
@@ -14,6 +14,8 @@ export interface TillLineParts {
   spoke: () => void
   /** Its turn is over and the printer's line is free; `keeps`: the till is still there. */
   over: (keeps: boolean) => void
+  /** The printer went away without a word. */
+  lost: (failure: LinkError) => void
   /** It went away without having the turn. */
   gone: () => void
 }
@@ -181,7 +183,7 @@ export class TillLine {
     this.#link = undefined
     if (keeps) this.#socket.resume()
     const done = () => this.#finished(keeps)
-    if (link) link.end().then(done, done)
+    if (link) link.end().then(done, (failure: unknown) => this.#unprinted(failure))
     else done()
   }
 
@@ -204,6 +206,18 @@ export class TillLine {
     }
   }
 
+  /** Something of what it sent never reached the printer: the till must not take it for printed. */
+  #unprinted(failure: unknown): void {
+    this.#phase = 'over'
+    this.reset()
+    this.#lost(failure)
+    this.#parts.over(false)
+  }
+
+  #lost(failure: unknown): void {
+    if (failure instanceof LinkError) this.#parts.lost(failure)
+  }
+
   /** The till must see it, too. */
   #printerGone(failure: Error | undefined): void {
     if (this.#phase !== 'turn') return
@@ -217,6 +231,7 @@ export class TillLine {
       this.#socket.end()
       this.#socket.destroySoon()
     }
+    this.#lost(failure)
     this.#parts.over(false)
   }
 }
