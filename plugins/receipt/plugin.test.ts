@@ -37,6 +37,24 @@ t.test('a captured receipt can be looked at: as text, as SVG, as PNG', async (t)
   await t.rejects(ask(shop, 'render', { receipt: 'r-0' }), { code: 'not-found', message: /`receipts` lists/ })
 })
 
+t.test('the number under a bar code is in the picture, and not in the lines that templates read', async (t) => {
+  const shop = await counter(t)
+  const cafe = simulatedReceipt('cafe', 3)
+  await printJob(shop.till(), cafe.bytes)
+  await shop.shop.until(() => [...shop.store.keys()].some((key) => key.startsWith('till-1/kept/')), 'kept')
+  const receipt = String(shop.captured()[0]?.receipt)
+  const { svg } = await ask(shop, 'render', { receipt })
+  t.match(svg, new RegExp(`<text [^>]*>${cafe.order}</text>`))
+  const { text } = await ask(shop, 'render', { receipt, format: 'text' })
+  t.equal(
+    String(text)
+      .split('\n')
+      .filter((line) => line.includes(cafe.order)).length,
+    2,
+    'the order line and the note of the bar code',
+  )
+})
+
 t.test('learn shows what the template extracts, tries another, and proposes one', async (t) => {
   const shop = await printed(t, [1, 2, 3, 4, 5])
   const learnt = await ask(shop, 'learn', { template: { total: ['微信支付 {amount}'] } })

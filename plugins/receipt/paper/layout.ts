@@ -19,8 +19,9 @@ export interface Glyph {
 
 export interface Picture {
   kind: 'raster' | 'qr' | 'barcode'
-  /** What a bar code says. */
+  /** What a bar code says, where `GS H` has it printed: 1 above, 2 below, 3 both. */
   content?: string
+  captions?: number
   x: number
   /** Dots of `data`: one bit each, highest bit left, rows padded to bytes, 1 is ink. */
   width: number
@@ -220,9 +221,23 @@ export class Layout {
     this.#endLine(false)
     if (!picture) return
     const x = this.#shift(picture.width * picture.scaleX)
-    this.#row({ height: picture.height * picture.scaleY, picture: { ...picture, x } })
+    this.#row({ height: picture.height * picture.scaleY + captionsOf({ ...picture, x }, 0).length * LINE, picture: { ...picture, x } })
   }
 }
+
+/** The lines of text a picture at `y` carries, in the middle of it, and where each begins. */
+export function captionsOf(
+  { content = '', captions = 0, x, width, height, scaleX, scaleY }: Picture,
+  y: number,
+): { y: number; glyphs: Glyph[] }[] {
+  const start = x + Math.max(0, Math.floor((width * scaleX - content.length * CELL) / 2))
+  const look = { width: CELL, scaleX: 1, scaleY: 1, bold: false, underline: false, invert: false }
+  const places = [...((captions & 1) !== 0 ? [y] : []), ...((captions & 2) !== 0 ? [bodyOf(captions, y) + height * scaleY] : [])]
+  return places.map((place) => ({ y: place, glyphs: [...content].map((text, at) => ({ text, x: start + at * CELL, ...look })) }))
+}
+
+/** Where the picture itself begins. */
+export const bodyOf = (captions: number | undefined, y: number): number => y + (((captions ?? 0) & 1) !== 0 ? LINE : 0)
 
 export interface Symbol2d {
   data: Buffer

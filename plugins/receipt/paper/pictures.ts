@@ -116,7 +116,7 @@ function bars({ head, body }: CommandToken, modes: Modes): Drawn | undefined {
     for (let dot = 0; dot < one; dot += 1, x += 1) if (index % 2 === 1) ink(row, stride, x, 0)
   })
   const data = Buffer.concat(Array.from({ length: height }, () => row))
-  return { kind: 'barcode', ...(text > 0 ? { content } : {}), width: total, height, scaleX: 1, scaleY: 1, data }
+  return { kind: 'barcode', ...(text > 0 ? { content, captions: text } : {}), width: total, height, scaleX: 1, scaleY: 1, data }
 }
 
 /** `{A`, `{B`, `{C` choose the code set, `{{` is a brace; in set C a byte stands for two digits. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { Failure } from '../../../daemon/contract/errors.ts'
 import { Canvas } from './canvas.ts'
 import { type Font, type Outline, openFont } from './font/sfnt.ts'
-import { type Glyph, LINE, type Picture, type Row } from './layout.ts'
+import { bodyOf, captionsOf, type Glyph, LINE, type Picture, type Row } from './layout.ts'
 import { encodePng } from './png.ts'
 import type { Sheet } from './read.ts'
 import { MARGIN, sheetHeight } from './svg.ts'
@@ -34,8 +34,10 @@ export async function renderPng(sheet: Sheet, fontFile: string | undefined): Pro
   const shapes = new Map<string, { outline: Outline; advance: number } | undefined>()
   let y = MARGIN
   for (const row of sheet.rows) {
-    if ('picture' in row) picture(canvas, row.picture, y)
-    else line(canvas, row, y, font, shapes)
+    if ('picture' in row) {
+      picture(canvas, row.picture, bodyOf(row.picture.captions, y))
+      for (const { y: at, glyphs } of captionsOf(row.picture, y)) line(canvas, { height: LINE, glyphs }, at, font, shapes)
+    } else line(canvas, row, y, font, shapes)
     y += row.height
   }
   return encodePng(width, canvas.height, canvas.data, 'white')

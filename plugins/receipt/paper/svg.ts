@@ -1,5 +1,5 @@
 /** A sheet as SVG: no scripts, no foreign origins, no fonts of its own, so that it shows under the strictest content policy. */
-import { type Glyph, LINE, type Picture, type Row } from './layout.ts'
+import { bodyOf, captionsOf, type Glyph, LINE, type Picture } from './layout.ts'
 import { encodePng } from './png.ts'
 import type { Sheet } from './read.ts'
 
@@ -16,7 +16,7 @@ export function renderSvg(sheet: Sheet): string {
   let y = MARGIN
   let body = ''
   for (const row of sheet.rows) {
-    body += 'picture' in row ? drawPicture(row.picture, y) : drawLine(row, y)
+    body += 'picture' in row ? drawPictured(row.picture, y) : drawLine(row.glyphs, y)
     y += row.height
   }
   return (
@@ -34,11 +34,16 @@ function edge(width: number, cut: boolean): string {
   return `l${-half},${-TOOTH / 2}l${-half},${TOOTH / 2}`.repeat(teeth)
 }
 
-function drawLine(row: Extract<Row, { glyphs: Glyph[] }>, y: number): string {
-  const tall = row.glyphs.reduce((most, glyph) => Math.max(most, glyph.scaleY), 1)
+function drawPictured(picture: Picture, y: number): string {
+  const captions = captionsOf(picture, y).map((one) => drawLine(one.glyphs, one.y))
+  return drawPicture(picture, bodyOf(picture.captions, y)) + captions.join('')
+}
+
+function drawLine(glyphs: readonly Glyph[], y: number): string {
+  const tall = glyphs.reduce((most, glyph) => Math.max(most, glyph.scaleY), 1)
   const base = y + tall * LINE
   let out = ''
-  for (const run of runs(row.glyphs)) out += drawRun(run, base)
+  for (const run of runs(glyphs)) out += drawRun(run, base)
   return out
 }
 
