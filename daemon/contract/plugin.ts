@@ -166,6 +166,11 @@ export interface PluginContext<Config = JsonObject> {
   subscribe(types: string[], on: (event: CloudEvent) => Promise<void>): void
   readonly store: KeyValue
   /**
+   * A folder of this plugin's own that outlives restarts of plugin, daemon and machine: for what other programs read and write (leases,
+   * generated configuration). Made before the plugin starts, mode 0700, never emptied. What must survive a power cut belongs into `store`.
+   */
+  readonly folder: string
+  /**
    * For plugins that drive devices: runs one `RunningDevice` for each entry of `config.devices`, and
    * from then on follows the config: a changed entry restarts that device alone, a start that throws is
    * tried again with backoff and shown as the device's state. Return its result from `StartPlugin`.
@@ -197,8 +202,16 @@ export interface RunningPlugin {
    * Takes a changed config in place. Absent: the plugin is restarted instead. `context.devices` brings it.
    */
   configure?(config: JsonObject): Promise<void>
-  /** Must free every handle; killed after 5 s. */
-  stop(): Promise<void>
+  /**
+   * Must free every handle; killed after 5 s. What it did to the machine it takes back, unless the next process of this plugin goes on with
+   * it at once (`again`).
+   */
+  stop(stopping?: Stopping): Promise<void>
+}
+
+export interface Stopping {
+  /** Restart, reload, or a config that is not taken in place: this plugin starts again as soon as it has ended. */
+  again: boolean
 }
 
 /** One configured device's view of its plugin's context. */

@@ -41,6 +41,8 @@ export interface ContextParts {
   clock: Clock
   signal: AbortSignal
   host: HostPort
+  /** Durable and the plugin's own; it exists. */
+  folder: string
   /** Absent where the manifest does not permit it. */
   pseudonyms?: PseudonymKey
   /**
@@ -71,6 +73,7 @@ export function createContext(parts: ContextParts): PluginContext {
     pseudonym: pseudonymOf(parts),
     subscribe: (types, on) => host.subscribe(types, on),
     store: host.store,
+    folder: parts.folder,
     devices: (start) => superviseDevices(parts, start as StartDevice<unknown, JsonObject>),
   }
   return context

@@ -38,6 +38,8 @@ export type ToPlugin =
       config: JsonObject
       gateway: PluginContext['gateway']
       permissions: readonly Permission[]
+      /** Absolute path of the plugin's durable folder; it exists. */
+      folder: string
       /** Where permitted. */
       pseudonyms?: PseudonymKey
     }
@@ -51,7 +53,8 @@ export type ToPlugin =
   | { type: 'answer'; id: number; answer: Answer }
   | { type: 'deliver'; subscription: number; event: CloudEvent }
   | { type: 'ping' }
-  | { type: 'stop' }
+  /** `again`: the next process of this plugin follows at once. */
+  | { type: 'stop'; again: boolean }
 
 export type FromPlugin =
   /** `StartPlugin` has resolved. Devices may still be on their way. */

@@ -35,7 +35,7 @@ export interface PluginsOptions {
   /** Third-party folders; they need not exist yet. */
   pluginDirs: readonly string[]
   runner: PluginRunner
-  /** A folder of the plugin system's own: copies of healthy versions. */
+  /** A folder of the plugin system's own: copies of healthy versions (`plugins-good`), and each plugin's durable folder (`plugins-state`). */
   stateDir: string
   sections: PluginSections
   /** Tests shorten them. */
@@ -226,6 +226,7 @@ class PluginSystem implements Plugins {
         pseudonyms,
         runner,
         copies: new GoodCopies(join(stateDir, 'plugins-good')),
+        folders: join(stateDir, 'plugins-state'),
         owner: realpathSync(stateDir),
         limits: { ...LIMITS, ...limits?.supervisor },
         processLimits: { ...PROCESS_LIMITS, ...limits?.process },

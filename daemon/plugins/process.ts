@@ -139,11 +139,11 @@ export class PluginProcess {
     if (this.#child.connected) this.#child.send(message, () => {})
   }
 
-  /** Asks it to stop, and kills it if it takes too long. */
-  stop(): void {
+  /** Asks it to stop, and kills it if it takes too long. `again`: another process of this plugin follows at once. */
+  stop(again: boolean): void {
     if (this.#stopping || this.#exit) return
     this.#stopping = true
-    this.send({ type: 'stop' })
+    this.send({ type: 'stop', again })
     const { clock, limits, log } = this.#options
     this.#cancelKill = clock.timer(limits.stopMs, () => {
       log.warn({}, `did not stop within ${limits.stopMs / 1000} s and was killed`)

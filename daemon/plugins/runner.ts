@@ -47,7 +47,7 @@ class Runner {
         send({ type: 'pong' })
         break
       case 'stop':
-        this.#soon(this.#stop())
+        this.#soon(this.#stop(message.again))
         break
       default:
         this.#host?.receive(message)
@@ -75,6 +75,7 @@ class Runner {
         createContext({
           config: message.config,
           gateway: message.gateway,
+          folder: message.folder,
           ...(message.pseudonyms ? { pseudonyms: message.pseudonyms } : {}),
           clock: systemClock,
           signal: this.#controller.signal,
@@ -129,11 +130,11 @@ class Runner {
     }
   }
 
-  async #stop(): Promise<void> {
+  async #stop(again: boolean): Promise<void> {
     this.#controller.abort(new Failure('stopping', 'the plugin is to stop'))
     const running = await this.#starting
     try {
-      await running?.stop()
+      await running?.stop({ again })
     } catch (error) {
       this.#host?.log('warn', {}, `stop failed: ${asFailure(error).message}`)
     }

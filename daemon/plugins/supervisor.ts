@@ -1,4 +1,6 @@
 /** One plugin and its process: performs what supervisor.machine.ts decides, and tells it what came of it. */
+import { mkdirSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { iso } from '../clock.ts'
 import type { Command } from '../contract/command.ts'
 import { asFailure, Failure, type Problem } from '../contract/errors.ts'
@@ -38,6 +40,8 @@ export interface SupervisorParts {
   pseudonyms: PseudonymKey
   runner: PluginRunner
   copies: GoodCopies
+  /** Durable folders of the plugins, one each. */
+  folders: string
   owner: string
   limits: SupervisorLimits
   processLimits: ProcessLimits
@@ -220,7 +224,7 @@ export class Supervisor {
         this.#spawn(effect.files)
         return
       case 'halt':
-        this.#process ? this.#process.stop() : this.#exited('was not running')
+        this.#process ? this.#process.stop(this.#state.next.start) : this.#exited('was not running')
         return
       case 'kill':
         this.#process ? this.#process.kill(effect.reason) : this.#exited(effect.reason)
@@ -284,6 +288,7 @@ export class Supervisor {
           config,
           gateway: this.#parts.gateway(),
           permissions: bundle.manifest.permissions ?? [],
+          folder: this.#folder(),
           ...(bundle.manifest.permissions?.includes('pseudonym') ? { pseudonyms: this.#parts.pseudonyms } : {}),
         },
         onReady: () => {
@@ -302,6 +307,12 @@ export class Supervisor {
     } catch (error) {
       this.#exited(asFailure(error).message)
     }
+  }
+
+  #folder(): string {
+    const dir = resolve(this.#parts.folders, this.name)
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    return dir
   }
 
   #exited(reason: string): void {

@@ -1,6 +1,8 @@
 /** Runs a real plugin in the test's own process: the real context, with memory in place of journal and IPC. */
 import { randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { systemClock } from '../clock.ts'
 import { Failure } from '../contract/errors.ts'
 import { type CloudEvent, type DeviceEvent, TYPE_PREFIX } from '../contract/event.ts'
@@ -19,6 +21,8 @@ export interface HarnessOptions {
   demo?: boolean
   /** Durable keys of an earlier run, to start from: what a restart finds. */
   store?: Map<string, Json>
+  /** The plugin's durable folder, to be kept beyond this run; one that goes with it unless told. */
+  folder?: string
   /** Answers `ctx.call`. */
   call?: (plugin: string, device: string, command: string, args: Json) => Promise<Json>
   /** Answers `ctx.ask` in HQ's place; without it HQ is away. */
@@ -45,6 +49,8 @@ export class PluginHarness {
   readonly #schemas: SchemaSet
   readonly #subscriptions: { types: string[]; on: (event: CloudEvent) => Promise<void> }[] = []
   #running: RunningPlugin | undefined
+  readonly #folder: string
+  readonly #ownFolder: boolean
   #commands = 0
   #delivered = 0
   /** While set, emits are not acknowledged: a disk that takes its time. */
@@ -53,13 +59,20 @@ export class PluginHarness {
 
   static async start(options: HarnessOptions): Promise<PluginHarness> {
     const harness = new PluginHarness(options)
-    await harness.#start(options)
+    try {
+      await harness.#start(options)
+    } catch (error) {
+      harness.#leave()
+      throw error
+    }
     return harness
   }
 
   private constructor(options: HarnessOptions) {
     this.#schemas = schemasOf(new URL('plugin.json', options.manifestUrl))
     this.store = options.store ?? new Map()
+    this.#ownFolder = options.folder === undefined
+    this.#folder = options.folder ?? mkdtempSync(join(tmpdir(), 'plugin-folder-'))
   }
 
   async #start(options: HarnessOptions): Promise<void> {
@@ -70,6 +83,7 @@ export class PluginHarness {
       config,
       clock: options.clock ?? systemClock,
       signal: this.#controller.signal,
+      folder: this.#folder,
       gateway: { id: 'shop-001', store: '0001', demo: options.demo ?? false },
       pseudonyms: { key: '00'.repeat(32), rotate: 'never' },
       host: {
@@ -188,10 +202,16 @@ export class PluginHarness {
     this.#open?.()
   }
 
-  async stop(): Promise<void> {
+  /** `again`: as for a restart, the next run goes on with what this one leaves. */
+  async stop(again = false): Promise<void> {
     this.#controller.abort(new Failure('stopping', 'the test is over'))
-    await this.#running?.stop()
+    await this.#running?.stop({ again })
     this.#running = undefined
+    this.#leave()
+  }
+
+  #leave(): void {
+    if (this.#ownFolder) rmSync(this.#folder, { recursive: true, force: true })
   }
 
   #checked(event: DeviceEvent): DeviceEvent {

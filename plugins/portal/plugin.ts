@@ -2,6 +2,7 @@ import { Failure } from '../../daemon/contract/errors.ts'
 import type { PluginContext, RunningPlugin, StartPlugin } from '../../daemon/contract/plugin.ts'
 import type { PortalConfig } from './config.ts'
 import { type CreateController, chooseController } from './controllers/choose.ts'
+import { giveBack } from './network/give-back.ts'
 import { Portal } from './portal.ts'
 
 /** The guest portal over a controller; the one that the config names, unless a test brings another. */
@@ -10,6 +11,8 @@ export async function startPortal(
   create: CreateController = chooseController,
 ): Promise<RunningPlugin> {
   const { config, gateway, log } = context
+  // The controller before it may have been one that leaves its network to the next.
+  if (config.controller !== 'nftables') await giveBack(context.folder, log)
   const portal = new Portal(context, create(context, config.controller), listenAddress(config))
   try {
     await portal.start()

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Command } from '../../daemon/contract/command.ts'
 import { asFailure, Failure } from '../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
-import type { PluginContext, RunningPlugin } from '../../daemon/contract/plugin.ts'
+import type { PluginContext, RunningPlugin, Stopping } from '../../daemon/contract/plugin.ts'
 import { runCommand } from './commands.ts'
 import { ConnectionLog } from './compliance/connection-log.ts'
 import { fixedPart, type PortalConfig } from './config.ts'
@@ -152,11 +152,15 @@ export class Portal implements RunningPlugin {
 
   async start(): Promise<void> {
     const { context } = this
-    await this.network.start({
-      sighting: (sighting) => this.#sighted(sighting),
-      health: (health) => this.#healthy(health),
-      suspect: (suspicion) => this.#suspect(suspicion),
-    })
+    const online = await this.sessions.load()
+    await this.network.start(
+      {
+        sighting: (sighting) => this.#sighted(sighting),
+        health: (health) => this.#healthy(health),
+        suspect: (suspicion) => this.#suspect(suspicion),
+      },
+      online,
+    )
     try {
       const restored = await this.sessions.restore()
       await this.codes.restore()
@@ -193,13 +197,13 @@ export class Portal implements RunningPlugin {
     this.#weigh()
   }
 
-  async stop(): Promise<void> {
+  async stop(stopping?: Stopping): Promise<void> {
     this.#cancelPrune()
     this.codes.stop()
     this.presence.stop()
     await Promise.all(this.#servers.map((server) => server.close()))
     await this.sessions.stop()
-    await this.network.stop()
+    await this.network.stop(stopping?.again ?? false)
     await this.outbox.drained()
   }
 

@@ -11,11 +11,11 @@ export type CreateController = (context: PluginContext<PortalConfig>, which: Por
 
 /** Throws `config-invalid`; nothing is touched yet. */
 export const chooseController: CreateController = (context, which) => {
-  const { clock, log, signal, config } = context
+  const { clock, log, signal, config, folder } = context
   switch (which) {
     case 'nftables':
       if (!config.network) throw new Failure('config-invalid', 'plugins.portal.network: is missing; controller nftables needs it')
-      return createNftablesController(config.network, ports(config), { clock, log, signal })
+      return createNftablesController(config.network, ports(config), { clock, log, signal, folder })
     case 'http':
       if (!config.http) throw new Failure('config-invalid', 'plugins.portal.http: is missing; controller http needs it')
       return createHttpController(context, config.http)

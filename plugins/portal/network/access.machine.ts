@@ -71,6 +71,8 @@ export class AccessState {
 
 export type AccessEvent =
   | { kind: 'authorise'; grants: readonly Grant[]; ticket: number; now: MonoMs }
+  /** Who is to be online from the first load on. */
+  | { kind: 'online'; grants: readonly Grant[]; now: MonoMs }
   | { kind: 'revoke'; macs: readonly Mac[]; ticket: number; now: MonoMs }
   /** What was counted; `lost` names none of the clients that are online in the kernel, too. */
   | { kind: 'read'; usage: readonly Usage[]; online: ReadonlySet<Mac>; now: MonoMs }
@@ -97,6 +99,9 @@ export const accessMachine: Machine<AccessState, AccessEvent, AccessEffect> = {
         for (const grant of event.grants) authorise(state, grant, event.now)
         state.waiting.push(event.ticket)
         return soon(state)
+      case 'online':
+        for (const grant of event.grants) authorise(state, grant, event.now)
+        return []
       case 'revoke':
         for (const mac of event.macs) end(state, mac, event.now)
         state.waiting.push(event.ticket)

@@ -76,10 +76,12 @@ export interface NetworkEvents {
 
 export interface NetworkController {
   /**
-   * Takes hold of the network, closed to everybody. Rejects with `network-denied` when the right to is missing, naming each
-   * missing thing and its mend, and leaves nothing behind then.
+   * Takes hold of the network, closed to everybody but `online`: who was let out when the last process ended, and is granted again after the
+   * start. A network that closes as it starts lets them out in the same step, so that no connection of theirs is cut; one that stays as it was
+   * may leave them alone. Rejects with `network-denied` when the right to is missing, naming each missing thing and its mend, and leaves nothing
+   * behind then.
    */
-  start(events: NetworkEvents): Promise<void>
+  start(events: NetworkEvents, online: readonly Grant[]): Promise<void>
   /** Batches: all of it in as few calls to the network as there can be. Resolves when it is in effect. */
   authorise(grants: readonly Grant[]): Promise<void>
   /** Cuts live flows, too. Unknown ones are no error. */
@@ -88,8 +90,8 @@ export interface NetworkController {
   usage(): Promise<Usage[]>
   /** Whose address this is; undefined where the network does not know it (then it is no guest). */
   stationAt(ip: string): Promise<Station | undefined>
-  /** Takes back everything it did to the network. */
-  stop(): Promise<void>
+  /** Takes back everything it did to the network; with `again` it leaves it as it is for the next process, which follows at once. */
+  stop(again: boolean): Promise<void>
 }
 
 /** `plugins.portal.network` of the config: what the nftables controller needs. */

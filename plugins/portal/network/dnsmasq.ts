@@ -64,8 +64,9 @@ export class Dnsmasq {
     this.#joined?.forgetNames()
   }
 
-  async stop(): Promise<void> {
+  /** `again`: one that was joined keeps what it was told. */
+  async stop(again: boolean): Promise<void> {
     await this.#process?.stop()
-    await this.#joined?.stop()
+    await this.#joined?.stop(again)
   }
 }

@@ -1,12 +1,14 @@
 /** The guest interface and forwarding: set as needed, noted on disk, and given back as they were, also after a crash. */
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from '../../../daemon/contract/plugin.ts'
 import type { NetworkConfig } from './api.ts'
 import { complaint, run } from './programs.ts'
 
-/** What was there before us. */
+/** What was there before us, of which network. */
 interface Before {
+  held?: Held
   address?: { device: string; address: string }
   /** Device -> what its `forwarding` was. */
   forwarding: Record<string, string>
@@ -14,25 +16,50 @@ interface Before {
   ports: string[]
 }
 
+/** Notes about another boot or network namespace are about nothing that is there now. */
+interface Held {
+  boot: string
+  namespace: string
+  interface: string
+  address: string
+  /** Where the file lies that a dnsmasq of others was given. */
+  joinDir?: string
+}
+
+const NOTES = 'before.json'
+
+type GuestInterfaceConfig = Pick<NetworkConfig, 'interface' | 'address' | 'isolate'> & {
+  dhcp: Pick<NetworkConfig['dhcp'], 'mode' | 'joinDir'>
+}
+
 export class GuestInterface {
-  readonly #config: NetworkConfig
+  readonly #config: GuestInterfaceConfig
   readonly #log: Logger
   readonly #file: string
   #before: Before = { forwarding: {}, ports: [] }
 
-  constructor(config: NetworkConfig, dir: string, log: Logger) {
+  constructor(config: GuestInterfaceConfig, dir: string, log: Logger) {
     this.#config = config
     this.#log = log
-    this.#file = join(dir, 'before.json')
+    this.#file = join(dir, NOTES)
   }
 
-  /** Takes over the notes of a predecessor that could not give things back. */
+  /** What a predecessor that did not give things back has held, if there was one. */
+  static leftIn(folder: string): Held | undefined {
+    return readNotes(join(folder, NOTES))?.held
+  }
+
+  /** Whether what a predecessor left is ours to go on with: the same interface, address and dnsmasq. */
+  goesOnWith(left: Held): boolean {
+    return isDeepStrictEqual(left, heldBy(this.#config))
+  }
+
+  /** Takes over the notes of a predecessor, and notes what is held from now on. */
   load(): void {
-    try {
-      this.#before = JSON.parse(readFileSync(this.#file, 'utf8')) as Before
-    } catch {
-      // None, or cut off by a power loss: things are as they are now.
-    }
+    this.#before = readNotes(this.#file) ?? { forwarding: {}, ports: [] }
+    this.#note((before) => {
+      before.held = heldBy(this.#config)
+    })
   }
 
   get isThere(): boolean {
@@ -118,6 +145,27 @@ export class GuestInterface {
   #note(change: (before: Before) => void): void {
     change(this.#before)
     writeFileSync(this.#file, JSON.stringify(this.#before), { mode: 0o600 })
+  }
+}
+
+function heldBy({ interface: device, address, dhcp }: GuestInterfaceConfig): Held {
+  return { ...here(), interface: device, address, ...(dhcp.mode === 'join' ? { joinDir: dhcp.joinDir } : {}) }
+}
+
+/** random(4), "boot_id"; namespaces(7): `net:[4026531840]`. */
+const here = () => ({
+  boot: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+  namespace: readlinkSync('/proc/self/ns/net'),
+})
+
+function readNotes(file: string): Before | undefined {
+  try {
+    const before = JSON.parse(readFileSync(file, 'utf8')) as Before
+    const { boot, namespace } = here()
+    return before.held?.boot === boot && before.held.namespace === namespace ? before : undefined
+  } catch {
+    // None, or cut off by a power loss: things are as they are now.
+    return undefined
   }
 }
 

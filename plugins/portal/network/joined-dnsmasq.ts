@@ -37,6 +37,7 @@ export class JoinedDnsmasq {
   #told: string | undefined
   #cancel = (): void => {}
   #working: Promise<void> = Promise.resolve()
+  #begun = false
   #stopped = false
 
   constructor(config: DnsmasqConfig, parts: { clock: Clock; log: Logger }) {
@@ -51,6 +52,7 @@ export class JoinedDnsmasq {
 
   /** Resolves when it has read the file, or when it is known that it has not: `health` says which, then and later. */
   async start(health: (reason: string | undefined) => void): Promise<void> {
+    this.#begun = true
     this.#health = health
     this.#resolver.setServers([this.#config.subnet.own])
     this.#working = this.#begin()
@@ -59,7 +61,7 @@ export class JoinedDnsmasq {
 
   /** Names are looked up anew: what the walled garden held is gone. */
   forgetNames(): void {
-    if (this.#config.network.walledGarden.length === 0) return
+    if (!this.#begun || this.#config.network.walledGarden.length === 0) return
     // SIGHUP by its unit: clears its cache (dnsmasq(8), NOTES).
     void systemctl('reload').then((problem) => {
       if (problem !== undefined)
@@ -67,16 +69,12 @@ export class JoinedDnsmasq {
     })
   }
 
-  async stop(): Promise<void> {
+  async stop(again: boolean): Promise<void> {
     this.#stopped = true
     this.#cancel()
     this.#resolver.cancel()
     await this.#working
-    if (!existsSync(this.#file)) return
-    await rm(this.#file, { force: true })
-    const problem = await systemctl('try-restart')
-    if (problem !== undefined)
-      this.#log.warn({ file: this.#file, reason: problem }, 'dnsmasq must be started again to forget guests: systemctl restart dnsmasq')
+    if (!again) await withdrawJoined(this.#config.network.dhcp.joinDir, this.#log)
   }
 
   async #begin(): Promise<void> {
@@ -173,6 +171,16 @@ export class JoinedDnsmasq {
       return code === 'ECONNREFUSED' || code === 'ETIMEOUT' ? 'silent' : 'unread'
     }
   }
+}
+
+/** Takes the file away again, and has dnsmasq forget it. */
+export async function withdrawJoined(joinDir: string, log: Logger): Promise<void> {
+  const file = join(joinDir, FILE)
+  if (!existsSync(file)) return
+  await rm(file, { force: true })
+  const problem = await systemctl('try-restart')
+  if (problem !== undefined)
+    log.warn({ file, reason: problem }, 'dnsmasq must be started again to forget guests: systemctl restart dnsmasq')
 }
 
 /** Undefined when it is done. Without systemd, or without the right to, what it complained of. */

@@ -11,6 +11,7 @@ import { isMac, wrongGrant } from './check-grant.ts'
 import { checkNetwork } from './check-network.ts'
 import { Dnsmasq } from './dnsmasq.ts'
 import { foreignDrops } from './foreign-rules.ts'
+import { giveBack } from './give-back.ts'
 import { GuestInterface } from './guest-interface.ts'
 import { type GuestSubnet, guestSubnet } from './guest-subnet.ts'
 import { HealthBoard } from './health-board.ts'
@@ -20,7 +21,6 @@ import { applyScript, readCounters, removeTables, rulesAsTheyAre, wholeRuleset }
 import { Presence } from './presence.ts'
 import { checkRights, denied, missingFeatures } from './rights.ts'
 import { outsideElements, ruleset } from './ruleset.ts'
-import { runtimeFolder } from './runtime-folder.ts'
 import { Shaping } from './shaping.ts'
 import { Signs } from './signs.ts'
 import { findUplink, type Uplink } from './uplink.ts'
@@ -44,8 +44,11 @@ export interface NftablesParts {
   log: Logger
   /** Aborted when the plugin is to stop: nothing new is begun from then on; `stop` does the rest. */
   signal: AbortSignal
-  /** For leases, process ids and generated scripts; must belong to this user alone. A folder below the system's temporary one unless told. */
-  stateDir?: string
+  /**
+   * For leases, process ids, generated scripts, and what it takes to put the machine back: this user's alone, and one that outlives the
+   * service and its private `/tmp`.
+   */
+  folder: string
 }
 
 /** Throws `config-invalid` for an address or network that cannot be; does nothing else yet. */
@@ -73,6 +76,8 @@ class NftablesController implements NetworkController {
   readonly #board: HealthBoard
   readonly #tickets = new Map<number, { resolve: () => void; reject: (error: Error) => void }>()
   readonly #cancels = new Map<string, () => void>()
+  /** What timers have begun and not ended. */
+  readonly #acting = new Set<Promise<void>>()
   #events: NetworkEvents | undefined
   #lastTicket = 0
   #uplink: Uplink = { uplink: undefined, protect: [], up: false }
@@ -88,7 +93,7 @@ class NftablesController implements NetworkController {
     this.#clock = clock
     this.#log = log
     this.#signal = parts.signal
-    this.#dir = parts.stateDir ?? runtimeFolder()
+    this.#dir = parts.folder
     this.#subnet = guestSubnet(config.address, config.dhcp)
     this.#interface = new GuestInterface(config, this.#dir, log)
     this.#shaping = new Shaping(config.interface, config, log)
@@ -106,18 +111,26 @@ class NftablesController implements NetworkController {
     this.#board = new HealthBoard((health) => this.#events?.health(health))
   }
 
-  async start(events: NetworkEvents): Promise<void> {
+  async start(events: NetworkEvents, online: readonly Grant[]): Promise<void> {
     await checkRights(this.#config)
     this.#events = events
     this.#presence.listen(events)
     try {
       await this.#signs.open((sign) => this.#presence.heard(sign))
+      const left = GuestInterface.leftIn(this.#dir)
+      if (left && !this.#interface.goesOnWith(left)) await giveBack(this.#dir, this.#log)
       this.#interface.load()
+      await this.#letGoOn(online)
       await this.#takeHold()
+      await this.#follow()
     } catch (error) {
-      await this.stop()
+      await this.stop(false)
       throw error
     }
+  }
+
+  /** Helpers that tell what happens, and names and addresses for guests. */
+  async #follow(): Promise<void> {
     this.#kernel.start({
       neighbour: (ip, mac, isFresh) => this.#presence.neighbour(ip, mac, isFresh),
       failed: (ip) => this.#presence.failed(ip),
@@ -159,19 +172,40 @@ class NftablesController implements NetworkController {
     return this.#presence.stationAt(address)
   }
 
-  async stop(): Promise<void> {
+  async stop(again: boolean): Promise<void> {
     if (this.#stopped) return
     this.#stopped = true
     this.#presence.listen(undefined)
     for (const cancel of this.#cancels.values()) cancel()
-    await Promise.all([this.#kernel.stop(), this.#hostapd.stop(), this.#dnsmasq.stop()])
+    await Promise.all([this.#kernel.stop(), this.#hostapd.stop(), this.#dnsmasq.stop(again)])
     await this.#working
-    await this.#signs.close()
-    await removeTables()
-    await this.#shaping.remove()
-    await this.#interface.restore()
+    // Who is looking just now may still set what is taken back below.
+    await Promise.all(this.#acting)
+    await this.#signs.close(again)
+    if (!again) {
+      await removeTables()
+      await this.#shaping.remove()
+      await this.#interface.restore()
+    }
     for (const { resolve } of this.#tickets.values()) resolve()
     this.#tickets.clear()
+  }
+
+  /**
+   * Who was let out by a predecessor stays so from the first rule on. Its tables, where they are still there, have counted since it last wrote
+   * anything down.
+   */
+  async #letGoOn(grants: readonly Grant[]): Promise<void> {
+    const counted = await readCounters()
+    const used = new Map(counted?.usage.filter(({ mac }) => counted.online.has(mac)).map((one) => [one.mac, one]))
+    const known = grants
+      .filter((grant) => wrongGrant(grant).length === 0)
+      .map((grant) => ({
+        ...grant,
+        bytesUp: Math.max(grant.bytesUp ?? 0, used.get(grant.mac)?.bytesUp ?? 0),
+        bytesDown: Math.max(grant.bytesDown ?? 0, used.get(grant.mac)?.bytesDown ?? 0),
+      }))
+    this.#decide({ kind: 'online', grants: known, now: this.#clock.mono() })
   }
 
   /** Interface, tables, uplink; the first load tells whether this kernel can do it all. */
@@ -184,16 +218,16 @@ class NftablesController implements NetworkController {
     const problem = await this.#interface.prepare()
     if (problem !== undefined) throw denied([{ path: this.#config.interface, message: problem }])
     this.#uplink = await findUplink(this.#config)
-    if (this.#shaping.isWanted) await this.#shape()
-    const refused = await applyScript(this.#script())
-    if (refused !== undefined) {
-      const missing = await missingFeatures(this.#config.interface)
-      throw denied(missing.length > 0 ? missing : [{ path: 'nft', message: `nft refused the ruleset: ${refused}` }])
+    const [first] = accessMachine.step(this.#access, { kind: 'interface', present: true, now: this.#clock.mono() })
+    if (first?.kind === 'apply') {
+      const outcome = await this.#apply(first.change)
+      if (outcome.kind === 'failed') {
+        const missing = await missingFeatures(this.#config.interface)
+        throw denied(missing.length > 0 ? missing : [{ path: 'nft', message: `nft refused the ruleset: ${outcome.message}` }])
+      }
+      this.#decide({ kind: 'done', now: this.#clock.mono() })
     }
-    this.#loadedRules = await rulesAsTheyAre()
     this.#followUplink(this.#uplink)
-    this.#access.reload = false
-    this.#access.present = true
   }
 
   /** Every table anew, without the clients. */
@@ -255,7 +289,7 @@ class NftablesController implements NetworkController {
       // The hook that sorts packets comes with the tables.
       if (this.#shaping.isOn) return { kind: 'again' }
     }
-    if (change.whole && this.#shaping.isOn) await this.#shape()
+    if (change.whole && (this.#shaping.isOn || this.#shaping.isWanted || change.classes.length > 0)) await this.#shape()
     const shaped = this.#shaping.isOn ? change : { ...change, sort: [] }
     const repliesTo = (mac: Mac): readonly string[] => this.#presence.addressesOf(mac)
     const script = `${change.whole ? this.#script() : ''}${changeScript(shaped, repliesTo)}`
@@ -306,6 +340,7 @@ class NftablesController implements NetworkController {
       this.#board.set('no-interface', `there is no interface ${this.#config.interface}`)
     }
     const uplink = await findUplink(this.#config)
+    if (this.#stopped) return
     const isOther = JSON.stringify([uplink.uplink, uplink.protect]) !== JSON.stringify([this.#uplink.uplink, this.#uplink.protect])
     this.#followUplink(uplink)
     if (isThere !== wasThere) this.#decide({ kind: 'interface', present: isThere, now: this.#clock.mono() })
@@ -360,9 +395,10 @@ class NftablesController implements NetworkController {
       what,
       this.#clock.timer(Math.min(ms, 2 ** 31 - 1), () => {
         this.#cancels.delete(what)
-        Promise.resolve(act()).catch((error: unknown) =>
-          this.#log.error({ what, reason: String(error) }, 'the guest network could not be looked after'),
-        )
+        const acting = Promise.resolve(act())
+          .catch((error: unknown) => this.#log.error({ what, reason: String(error) }, 'the guest network could not be looked after'))
+          .finally(() => this.#acting.delete(acting))
+        this.#acting.add(acting)
       }),
     )
   }

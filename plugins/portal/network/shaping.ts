@@ -1,4 +1,5 @@
 /** Speed limits: HTB on the guest interface for what guests get, on an ifb for what they send (tc-htb(8)). Set up when the first limit comes. */
+import { existsSync } from 'node:fs'
 import type { Logger } from '../../../daemon/contract/plugin.ts'
 import type { AccessChange } from './access.machine.ts'
 import { classScript, dropScript, type NetLimits, shapingScript } from './change-script.ts'
@@ -53,8 +54,9 @@ export class Shaping {
     if (classes.length > 0) await tc(dropScript(this.#guests, classes), true)
   }
 
+  /** Also what a predecessor left that has been killed: the device for what guests send is there as long as the trees are. */
   async remove(): Promise<void> {
-    if (!this.#isOn) return
+    if (!this.#isOn && !existsSync(`/sys/class/net/${UP_DEVICE}`)) return
     this.#isOn = false
     await run('tc', ['qdisc', 'del', 'dev', this.#guests, 'root'])
     await run('ip', ['link', 'del', UP_DEVICE])

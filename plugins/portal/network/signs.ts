@@ -63,9 +63,11 @@ export class Signs {
     })
   }
 
-  async close(): Promise<void> {
+  /** `again`: a dnsmasq that was joined goes on running the script, which the next process listens to. */
+  async close(again: boolean): Promise<void> {
     this.#socket?.destroy()
     this.#socket = undefined
+    if (again) return
     await Promise.all([this.#pipe, this.dhcpScript, this.hostapdScript].map((file) => rm(file, { force: true })))
   }
 }

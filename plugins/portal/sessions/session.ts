@@ -62,7 +62,8 @@ export interface Session extends Omit<Login, 'seconds'> {
 export type Kept = Pick<
   Session,
   'id' | 'mac' | 'ip' | 'visitor' | 'station' | 'method' | 'returning' | 'member' | 'consent' | 'code' | 'downKbps' | 'upKbps' | 'startedAt'
-> & { seconds: number }
+> &
+  Partial<Pick<Session, 'baseUp' | 'baseDown'>> & { seconds: number }
 
 /** The part that changes, kept for all sessions at once, every few minutes. */
 export interface KeptUsage {

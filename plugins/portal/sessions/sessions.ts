@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { asFailure, Failure } from '../../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../../daemon/contract/json.ts'
 import type { PluginContext } from '../../../daemon/contract/plugin.ts'
-import type { Mac, NetworkController } from '../network/api.ts'
+import type { Grant, Mac, NetworkController } from '../network/api.ts'
 import type { Secrets } from '../secrets.ts'
 import { Grants } from './grants.ts'
 import type { Outbox } from './outbox.ts'
@@ -24,6 +24,8 @@ const USAGE_KEY = 'usage'
 const POLL_MS = 5_000
 /** Time and bytes used are written so often: what a power cut costs at most, and what an SD card bears. */
 const SAVE_MS = 180_000
+/** Sooner while starts were told since: what a crash forgets of that is told twice. */
+const TOLD_SAVE_MS = 60_000
 /** How many that ended lately are told why they see the page again. */
 const ENDED_MOST = 1_024
 
@@ -47,6 +49,7 @@ export class Sessions {
   readonly #grants: Grants
   readonly #state: SessionState
   readonly #ended = new Map<Mac, Ended>()
+  #loaded: readonly SessionEffect[] = []
   #cancel = (): void => {}
   #scheduled = false
   #stopped = false
@@ -74,8 +77,8 @@ export class Sessions {
     this.#state = newSessions(parts.limits)
   }
 
-  /** Lets out again who was online when the last process ended. */
-  async restore(): Promise<number> {
+  /** Reads who was online when the last process ended, and what lets them out again: for the network to begin with. `restore` follows. */
+  async load(): Promise<Grant[]> {
     const { store, clock, log } = this.#context
     const usage = ((await store.get(USAGE_KEY)) ?? {}) as unknown as Record<string, KeptUsage>
     const kept: Kept[] = []
@@ -89,8 +92,16 @@ export class Sessions {
       }
     }
     this.#savedAt = clock.mono()
-    // What the network refuses now is tried again with every poll.
-    await this.#step({ kind: 'restore', kept, usage, now: clock.mono() }).catch(() => {})
+    this.#loaded = sessionMachine.step(this.#state, { kind: 'restore', kept, usage, now: clock.mono() })
+    return this.#loaded.flatMap((effect) => (effect.kind === 'grant' ? [effect.grant] : []))
+  }
+
+  /** Lets them out; resolves with how many there are. What the network refuses now is tried again with every poll. */
+  async restore(): Promise<number> {
+    const effects = this.#loaded
+    this.#loaded = []
+    this.#schedule()
+    await this.#perform(effects).catch(() => {})
     return this.#state.sessions.size
   }
 
@@ -262,7 +273,8 @@ export class Sessions {
 
   /** A MAC address is sealed wherever it rests. */
   #kept(session: Session): Json {
-    const { id, mac, ip, visitor, station, method, returning, member, consent, code, downKbps, upKbps, startedAt } = session
+    const { id, mac, ip, visitor, station, method, returning, member, consent, code, downKbps, upKbps, startedAt, baseUp, baseDown } =
+      session
     const seconds = this.secondsLeft(session)
     return JSON.parse(
       JSON.stringify({
@@ -279,6 +291,8 @@ export class Sessions {
         downKbps,
         upKbps,
         startedAt,
+        baseUp,
+        baseDown,
         seconds,
       }),
     ) as Json
@@ -302,7 +316,7 @@ export class Sessions {
       const now = this.#context.clock.mono()
       await this.#readUsage()
       await this.#step({ kind: 'tick', now }).catch(() => {})
-      if (now - this.#savedAt < SAVE_MS && !this.#state.told) return
+      if (now - this.#savedAt < (this.#state.told ? TOLD_SAVE_MS : SAVE_MS)) return
       this.#savedAt = now
       await this.#step({ kind: 'save', now })
     } finally {

@@ -51,10 +51,10 @@ const events = {
 }
 
 async function answer({ method, args }: Request): Promise<unknown> {
-  controller ??= createNftablesController(config, ports, { clock, log, signal: new AbortController().signal, stateDir })
+  controller ??= createNftablesController(config, ports, { clock, log, signal: new AbortController().signal, folder: stateDir })
   switch (method) {
     case 'start':
-      return controller.start(events)
+      return controller.start(events, (args[0] ?? []) as Grant[])
     case 'authorise':
       return controller.authorise(args[0] as Grant[])
     case 'revoke':
@@ -64,7 +64,7 @@ async function answer({ method, args }: Request): Promise<unknown> {
     case 'stationAt':
       return controller.stationAt(args[0] as string)
     case 'stop':
-      return controller.stop()
+      return controller.stop(args[0] === true)
   }
 }
 

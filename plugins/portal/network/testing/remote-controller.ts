@@ -16,6 +16,8 @@ export interface RemoteOptions {
   /** In front of node: `setpriv …`. */
   prefix?: readonly string[]
   env?: NodeJS.ProcessEnv
+  /** Who was online when an earlier one ended. */
+  online?: Grant[]
 }
 
 export const PORTAL_PORT = 8081
@@ -57,7 +59,7 @@ export class RemoteController {
   /** Made and started; `stop` it, or end the net. */
   static async start(net: GuestNet, options: RemoteOptions = {}): Promise<RemoteController> {
     const remote = RemoteController.make(net, options)
-    await remote.call('start')
+    await remote.call('start', options.online ?? [])
     return remote
   }
 
@@ -115,8 +117,8 @@ export class RemoteController {
     return (await this.call('stationAt', ip)) as Station | undefined
   }
 
-  async stop(): Promise<void> {
-    await this.call('stop')
+  async stop(again = false): Promise<void> {
+    await this.call('stop', again)
     await endProcess(this.child)
   }
 
