@@ -14,6 +14,7 @@ import type { NetworkController, NetworkHealth, Sighting, Suspicion } from './ne
 import { Orders } from './orders/orders.ts'
 import { Pages } from './pages/pages.ts'
 import { Presence } from './presence/presence.ts'
+import { nextPrune, type Pruned } from './retention.ts'
 import { createSecrets, type Secrets } from './secrets.ts'
 import { selfCheck } from './self-check.ts'
 import { Outbox } from './sessions/outbox.ts'
@@ -28,6 +29,7 @@ import { GuestServer } from './web/server.ts'
 const STATIONS_MOST = 8_192
 const FIRST_PRUNE_MS = 60_000
 const PRUNE_MS = 24 * 3_600_000
+const PRUNED_KEY = 'pruned'
 /** What a page may weigh with everything: ten packets, the first flight of a TCP connection (RFC 6928). */
 const PAGE_MOST = 14 * 1024
 
@@ -287,16 +289,28 @@ export class Portal implements RunningPlugin {
   }
 
   #prune(inMs: number): void {
-    const { clock, log, signal } = this.context
+    const { clock, log } = this.context
     this.#cancelPrune = clock.timer(inMs, () => {
-      const wall = clock.wall()
-      const done = Promise.all([
-        this.visitors.prune(this.#config.visitorDays, wall, signal),
-        this.#log?.prune(this.#config.compliance.days, wall),
-      ])
-      done.catch((error: unknown) => log.warn({ code: asFailure(error).code }, `old records were not removed: ${asFailure(error).message}`))
+      this.#removeOld().catch((error: unknown) =>
+        log.warn({ code: asFailure(error).code }, `old records were not removed: ${asFailure(error).message}`),
+      )
       this.#prune(PRUNE_MS)
     })
+  }
+
+  async #removeOld(): Promise<void> {
+    const { clock, store, signal } = this.context
+    const wall = clock.wall()
+    const last = (await store.get(PRUNED_KEY)) as unknown as Pruned | undefined
+    const next = nextPrune(wall, last)
+    if (!next) return
+    // Before anything goes: a crash in the middle is no second step.
+    await store.put(PRUNED_KEY, { ...next })
+    if (!last) return
+    await Promise.all([
+      this.visitors.prune(this.#config.visitorDays, next.upTo, signal),
+      this.#log?.prune(this.#config.compliance.days, next.upTo, wall),
+    ])
   }
 }
 

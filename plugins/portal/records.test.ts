@@ -31,7 +31,7 @@ async function logged(t: Test, more: object = {}): Promise<{ one: Shop; dir: str
 const lines = (file: string): string[] => readFileSync(file, 'utf8').trim().split('\n')
 
 t.test('the connection log: off unless asked for, sealed, exported by command, removed after its time', async (t) => {
-  const { one, dir } = await logged(t)
+  const { one, dir } = await logged(t, { days: 7 })
   await one.tap(1)
   await one.clock.pass(6 * 60_000)
   const file = join(dir, 'connections-2026-11-25.log')
@@ -60,9 +60,19 @@ t.test('the connection log: off unless asked for, sealed, exported by command, r
       { day: '2026-11-25', line: 2 },
     ],
   })
-  one.clock.set('2027-03-01T00:00:00Z')
-  await one.clock.pass(25 * 3_600_000)
-  await one.harness.until(() => !existsSync(file), 'too old')
+  // A time server gone wrong: the clock is years ahead for two days, and then right again.
+  one.clock.set('2031-03-01T00:00:00Z')
+  const pruned = () => (one.harness.store.get('pruned') as { at: number } | undefined)?.at ?? 0
+  await one.clock.pass(49 * 3_600_000)
+  await one.harness.until(() => pruned() > Date.parse('2031-03-02T00:00:00Z'), 'it was looked at')
+  t.ok(existsSync(file), 'what the law wants kept is not gone for a clock that was wrong for a moment')
+  one.clock.set('2026-11-28T00:00:00Z')
+  for (let day = 0; day < 20 && existsSync(file); day++) {
+    const before = pruned()
+    await one.clock.pass(24 * 3_600_000)
+    await one.harness.until(() => pruned() !== before, 'the next day')
+  }
+  t.notOk(existsSync(file), 'too old in the end')
   const off = await Shop.open()
   t.teardown(() => off.close())
   await t.rejects(off.harness.command('-', 'connections', { from: '2026-11-01', to: '2026-11-30' }), { code: 'device-unsupported' })

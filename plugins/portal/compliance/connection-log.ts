@@ -122,10 +122,10 @@ export class ConnectionLog {
     })
   }
 
-  /** Removes files older than `days`, and exports older than a day. */
-  prune(days: number, wall: number): Promise<void> {
+  /** Removes files that were older than `days` at `date`, and exports older than a day. */
+  prune(days: number, date: number, wall: number): Promise<void> {
     return this.#inOrder(async () => {
-      const oldest = new Date(wall - days * DAY_MS).toISOString().slice(0, 10)
+      const oldest = new Date(date - days * DAY_MS).toISOString().slice(0, 10)
       for (const day of await this.#days()) {
         if (day >= oldest) continue
         await rm(this.#file(day), { force: true })

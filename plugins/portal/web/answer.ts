@@ -4,6 +4,9 @@ import type { Page } from '../pages/pages.ts'
 
 const BODY_MOST = 4 * 1024
 const FIELDS_MOST = 16
+/** What of a body that is too large is still taken and thrown away: a connection that is closed on unread bytes is reset, and the answer with it (RFC 9112, 9.6). */
+const THROWN_AWAY_MOST = 256 * 1024
+const THROWN_AWAY_MS = 1_000
 
 export interface Extra {
   /** The connection ends with this answer: a phone must not go on using it once it is let out. */
@@ -58,22 +61,42 @@ export function sendText(request: IncomingMessage, response: ServerResponse, sta
   response.end(request.method === 'HEAD' ? undefined : body)
 }
 
-/** A form's fields; undefined for what is no small urlencoded form. */
+/** A form's fields; undefined for what is no small urlencoded form. Either way the sender can be answered. */
 export async function readForm(request: IncomingMessage): Promise<Map<string, string> | undefined> {
-  const type = request.headers['content-type'] ?? ''
-  if (!/^application\/x-www-form-urlencoded\b/i.test(type)) return undefined
-  if (Number(request.headers['content-length'] ?? 0) > BODY_MOST) return undefined
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length
-    if (size > BODY_MOST) return undefined
-    chunks.push(chunk)
-  }
+  const isForm = /^application\/x-www-form-urlencoded\b/i.test(request.headers['content-type'] ?? '')
+  const body = await readBody(request, isForm ? BODY_MOST : 0)
+  if (!isForm || body === undefined) return undefined
   const fields = new Map<string, string>()
-  for (const [key, value] of new URLSearchParams(Buffer.concat(chunks).toString('utf8'))) {
+  for (const [key, value] of new URLSearchParams(body.toString('utf8'))) {
     if (fields.size >= FIELDS_MOST || fields.has(key)) return undefined
     fields.set(key, value)
   }
   return fields
+}
+
+/** Undefined for more than `most` bytes, and for a body that was cut off. A stream left by `for await` would be destroyed, and its socket with it. */
+function readBody(request: IncomingMessage, most: number): Promise<Buffer | undefined> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = []
+    let size = 0
+    let patience: NodeJS.Timeout | undefined
+    const done = (body: Buffer | undefined): void => {
+      clearTimeout(patience)
+      resolve(body)
+    }
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length
+      if (size <= most) {
+        chunks.push(chunk)
+        return
+      }
+      chunks.length = 0
+      // Mostly its end is on its way; who goes on and on is answered and cut off.
+      patience ??= setTimeout(() => done(undefined), THROWN_AWAY_MS)
+      if (size > most + THROWN_AWAY_MOST) done(undefined)
+    })
+    request.once('end', () => done(size <= most ? Buffer.concat(chunks) : undefined))
+    request.once('close', () => done(undefined))
+    request.on('error', () => done(undefined))
+  })
 }

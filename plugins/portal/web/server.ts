@@ -15,6 +15,10 @@ const CONNECTIONS_MOST = 4_000
 const HEAD_MS = 5_000
 /** And its body within. */
 const REQUEST_MS = 10_000
+/** Until the certificate has been talked about. */
+const HANDSHAKE_MS = 5_000
+/** Without a byte in either direction: who does not read what it asked for is not waited for. Longer than a network takes to let somebody out. */
+const STALLED_MS = 30_000
 /** Between two requests of one connection. */
 const KEEP_ALIVE_MS = 4_000
 const HEAD_BYTES = 8 * 1024
@@ -25,6 +29,9 @@ export interface ServerOptions {
   address: string
   port: number
   tls?: { certFile: string; keyFile: string }
+  /** Shorter ones for tests. */
+  handshakeMs?: number
+  stalledMs?: number
 }
 
 export class GuestServer {
@@ -49,7 +56,7 @@ export class GuestServer {
 
   /** Resolves with the port. Rejects with `port-taken`, or with `network-denied` where the right to a low port is missing. */
   async listen(): Promise<number> {
-    const { address, port, tls } = this.#options
+    const { address, port, tls, handshakeMs = HANDSHAKE_MS, stalledMs = STALLED_MS } = this.#options
     const limits = {
       maxHeaderSize: HEAD_BYTES,
       headersTimeout: HEAD_MS,
@@ -60,8 +67,9 @@ export class GuestServer {
       requireHostHeader: false,
       noDelay: true,
     }
-    const server = tls ? createTlsServer({ ...limits, ...pair(tls) }) : createServer(limits)
+    const server = tls ? createTlsServer({ ...limits, ...pair(tls), handshakeTimeout: handshakeMs }) : createServer(limits)
     server.maxHeadersCount = 64
+    server.timeout = stalledMs
     server.maxRequestsPerSocket = 100
     server.on('connection', (socket) => this.#connected(socket))
     server.on('request', (request, response) => this.#handle(request, response))
@@ -149,7 +157,9 @@ function cannotListen(error: NodeJS.ErrnoException, address: string, port: numbe
 
 /** What cannot be parsed gets one clear line, once, and the connection is over. */
 function refuse(error: NodeJS.ErrnoException, socket: import('node:stream').Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  // A handshake that failed leaves nothing to answer on: what is written waits for it, and the socket with it.
+  const isHttp = error.code?.startsWith('HPE_') || error.code?.startsWith('ERR_HTTP_')
+  if (!isHttp || !socket.writable) {
     socket.destroy()
     return
   }
