@@ -241,6 +241,23 @@ t.test('the power goes: who was online is online again, with the time and bytes 
   t.ok(Math.abs(Number(ended?.seconds) - 30 * 60) <= 180, `time of both runs: ${ended?.seconds}`)
 })
 
+t.test('opening time: what everybody has used is written once a minute, not with every arrival', async (t) => {
+  let writes = 0
+  const store = new (class extends Map<string, Json> {
+    override set(key: string, value: Json): this {
+      if (key === 'usage') writes += 1
+      return super.set(key, value)
+    }
+  })()
+  const one = await shop(t, { store })
+  for (let guest = 1; guest <= 20; guest++) {
+    await one.tap(guest)
+    await one.harness.until(() => one.events('session-started').length === guest, 'told')
+    await one.clock.pass(6_000)
+  }
+  t.ok(writes <= 2, `${writes} in two minutes`)
+})
+
 t.test('a session that opened just before the power went is told of after it', async (t) => {
   const store = new Map<string, Json>()
   const before = await Shop.open({ store })
