@@ -1,9 +1,10 @@
 /** The box never locks itself out: real plugin, real processes, the stand-in for nmcli. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { scoped } from './nmcli/proof.ts'
 import { hex, type Scene } from './simulator.ts'
 import { hurried, OFFICE, on, SPARE, secretsStayed, shop, WRONG } from './testing.ts'
 
@@ -53,6 +54,29 @@ t.test('a network that leads nowhere does not pass where HQ must answer through 
   await t.rejects(harness.command('-', 'connect', { ssid: 'Shop Guest' }), { message: /verify.*back on "Shop Office"/ })
   t.match(await harness.command('-', 'connect', SPARE), { connected: true })
   t.equal(on(nmcli), 'Spare 4G')
+})
+
+t.test('a network whose only gateway is an IPv6 router, which has a link-local address: it answers', async (t) => {
+  t.same(
+    [scoped('fe80::1', 'wlan0'), scoped('FEBF::1', 'wlan0'), scoped('fd00::1', 'wlan0'), scoped('fe80::1%eth0', 'wlan0')],
+    ['fe80::1%wlan0', 'FEBF::1%wlan0', 'fd00::1', 'fe80::1%eth0'],
+  )
+  // This machine's own address on one of its links is as real a neighbour as any.
+  const [link] = Object.entries(networkInterfaces()).flatMap(([name, all]) =>
+    (all ?? []).filter(({ address }) => address.startsWith('fe80:')).map(({ address }) => ({ name, address })),
+  )
+  if (!link) {
+    t.comment('no IPv6 on any link of this machine')
+    return
+  }
+  const onLink = (scene: Scene) => {
+    scene.radios = [{ name: link.name, hardware: true, on: true, managed: true }]
+    for (const point of scene.points) Object.assign(point, { address: 'fd00::50/64', gateway: link.address })
+  }
+  const { nmcli, harness } = await shop(t, { networks: [OFFICE], verify: 'gateway' }, onLink)
+  await harness.until(() => harness.state('-')?.state === 'online', 'online')
+  t.match(await harness.command('-', 'connect', SPARE), { connected: true })
+  t.equal(on(nmcli, link.name), 'Spare 4G')
 })
 
 t.test('the plugin is killed in the middle of a trial: the next one goes back to what worked', async (t) => {

@@ -152,13 +152,13 @@ function device(
     ['GENERAL.STATE', `${state} (${STATES[state] ?? 'unknown'})`],
     ['GENERAL.CON-UUID', uuid],
   ]
-  if (ip)
-    lines.push(
-      ['IP4.ADDRESS[1]', ip.address],
-      ['IP4.GATEWAY', ip.gateway],
-      ['IP6.ADDRESS[1]', 'fe80::ba27:ebff:fe00:1/64'],
-      ['IP6.GATEWAY', ''],
-    )
+  if (ip) {
+    const isSix = (text: string) => text.includes(':')
+    if (!isSix(ip.address)) lines.push(['IP4.ADDRESS[1]', ip.address])
+    lines.push(['IP4.GATEWAY', isSix(ip.gateway) ? '' : ip.gateway], ['IP6.ADDRESS[1]', 'fe80::ba27:ebff:fe00:1/64'])
+    if (isSix(ip.address)) lines.push(['IP6.ADDRESS[2]', ip.address])
+    lines.push(['IP6.GATEWAY', isSix(ip.gateway) ? ip.gateway : ''])
+  }
   return lines
 }
 

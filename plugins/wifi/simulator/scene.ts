@@ -50,7 +50,7 @@ export interface SimulatedPoint {
   hidden?: boolean
   /** Gives no address. */
   noDhcp?: boolean
-  /** Address that the box is given, and the gateway; 192.168.1.50/24 and .1 unless told. */
+  /** Address that the box is given, and the gateway, IPv4 or IPv6; 192.168.1.50/24 and .1 unless told. */
   address?: string
   gateway?: string
 }
