@@ -136,7 +136,7 @@ export class Beacon implements RunningPlugin {
         this.#say()
       },
       deaf: (since) => this.#hearing.deaf(since),
-      hearing: () => this.#hearing.hearing(clock.mono()),
+      hearing: (sure) => this.#hearing.hearing(clock.mono(), sure),
       quiet: () => this.#hearing.quiet(),
       expected: () => this.#hearing.expects,
       ready: () => this.#broadcast.decide({ kind: 'ready' }),

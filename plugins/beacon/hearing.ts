@@ -90,9 +90,10 @@ export class Hearing {
     this.#decideHealth({ kind: 'deaf', since })
   }
 
-  hearing(now: number): void {
-    this.#decidePresence({ kind: 'hearing', now })
-    this.#decideHealth({ kind: 'hearing', now })
+  /** `sure`: it was deaf indeed. */
+  hearing(now: number, sure: boolean): void {
+    this.#decidePresence({ kind: 'hearing', now, sure })
+    this.#decideHealth(sure ? { kind: 'hearing', now } : { kind: 'quiet' })
   }
 
   /** The air is empty, and nobody's silence is excused. */

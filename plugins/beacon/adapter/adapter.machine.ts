@@ -29,6 +29,8 @@ export interface AdapterState {
   remedies: 0 | 1 | 2 | 3
   remedyAt: number
   againMs: number
+  /** That it is deaf is more than a suspicion: something was expected, or it did not answer. */
+  evident: boolean
   /** The last detail said; '' when all is well. */
   detail: string
 }
@@ -58,7 +60,8 @@ export type AdapterEffect =
   | { kind: 'reset' }
   /** Nothing has been heard since `since`: silence is the adapter's, not the beacons'. */
   | { kind: 'deaf'; since: number }
-  | { kind: 'hearing' }
+  /** `sure`: it was deaf indeed; else it may just as well have been quiet. */
+  | { kind: 'hearing'; sure: boolean }
   /** Nothing is on the air, as at night: the adapter is well, and silence is a beacon's own, from its last sighting on. */
   | { kind: 'quiet' }
   /** Only what is news. */
@@ -74,6 +77,7 @@ export function newAdapter(silentMs: number): AdapterState {
     remedies: 0,
     remedyAt: 0,
     againMs: AGAIN_MS,
+    evident: true,
     detail: 'closed',
   }
 }
@@ -119,14 +123,14 @@ function opened(state: AdapterState, now: number): readonly AdapterEffect[] {
   state.openedAt = now
   state.heardAt = now
   state.againMs = AGAIN_MS
-  // One that fell silent has to be heard before it is called well.
+  // One that fell silent has to be heard before it is called well, where something ought to be heard.
   if (state.detail === 'adapter-silent') {
-    state.remedies = 3
+    state.remedies = 2
     state.remedyAt = now
     return NOTHING
   }
   state.remedies = 0
-  return [...said(state, ''), { kind: 'hearing' }]
+  return [...said(state, ''), { kind: 'hearing', sure: true }]
 }
 
 function heard(state: AdapterState, now: number): readonly AdapterEffect[] {
@@ -135,7 +139,7 @@ function heard(state: AdapterState, now: number): readonly AdapterEffect[] {
   if (state.remedies === 0) return NOTHING
   state.remedies = 0
   state.againMs = AGAIN_MS
-  return [...said(state, ''), { kind: 'hearing' }]
+  return [...said(state, ''), { kind: 'hearing', sure: state.evident }]
 }
 
 function watch(state: AdapterState, now: number, expected: boolean): readonly AdapterEffect[] {
@@ -145,6 +149,7 @@ function watch(state: AdapterState, now: number, expected: boolean): readonly Ad
       if (now - state.heardAt < state.silentMs) return NOTHING
       state.remedies = 1
       state.remedyAt = now
+      state.evident = expected
       return [{ kind: 'deaf', since: state.heardAt }, { kind: 'rescan' }]
     case 1:
       if (now - state.remedyAt < REMEDY_MS) return NOTHING
@@ -156,8 +161,10 @@ function watch(state: AdapterState, now: number, expected: boolean): readonly Ad
       state.remedies = 3
       state.remedyAt = now
       // It has answered to both remedies. An empty shop sounds the same as a deaf adapter, but an empty shop is the usual case.
-      return expected ? said(state, 'adapter-silent') : [{ kind: 'quiet' }]
+      return expected ? silent(state) : quiet(state)
     case 3:
+      // What was missed is no longer expected: the shop has closed, the beacon has gone from the config.
+      if (!expected && state.detail !== '') return quiet(state)
       if (now - state.remedyAt < state.againMs) return NOTHING
       state.remedyAt = now
       state.againMs = Math.min(state.againMs * 2, AGAIN_MOST_MS)
@@ -165,9 +172,22 @@ function watch(state: AdapterState, now: number, expected: boolean): readonly Ad
   }
 }
 
+function silent(state: AdapterState): readonly AdapterEffect[] {
+  state.evident = true
+  return said(state, 'adapter-silent')
+}
+
+/** After a fault for certain it hears again, for all that is known: everybody has the whole silence. */
+function quiet(state: AdapterState): readonly AdapterEffect[] {
+  const silence: AdapterEffect = state.evident ? { kind: 'hearing', sure: true } : { kind: 'quiet' }
+  state.evident = false
+  return [silence, ...said(state, '')]
+}
+
 function lost(state: AdapterState, detail: string, now: number, random: number): readonly AdapterEffect[] {
   const since = state.phase === 'scanning' && state.remedies === 0 ? state.heardAt : now
   if (state.phase === 'scanning' && now - state.openedAt >= STABLE_MS) state.failures = 0
+  state.evident = true
   return [{ kind: 'close' }, { kind: 'deaf', since }, ...away(state, detail, random)]
 }
 

@@ -5,51 +5,14 @@ import type { DeviceState, Logger } from '../../../daemon/contract/plugin.ts'
 import { HandClock } from '../../../daemon/testing/hand-clock.ts'
 import { ibeaconPayload } from '../frames/payload.ts'
 import { command, OPCODE, STATUS } from '../hci/packets.ts'
-import { SimulatedController } from '../simulator/controller.ts'
+import type { SimulatedController } from '../simulator/controller.ts'
 import { UUID } from '../testing.ts'
-import { AdapterFault, type AdapterLink, type LinkEvents, type OpenLink } from './link.ts'
+import { AdapterFault } from './link.ts'
 import { Radio } from './radio.ts'
 import { loadNoble } from './session.ts'
+import { Port } from './testing.ts'
 
 const PAYLOAD = ibeaconPayload({ uuid: UUID, major: 1, minor: 1, power: -59, intervalMs: 100 })
-
-/** A USB port in this process. */
-class Port implements AdapterLink {
-  readonly name = 'hci0'
-  readonly controller = new SimulatedController()
-  absent: AdapterFault | undefined
-  opened = 0
-  #on: LinkEvents | undefined
-
-  async open(on: LinkEvents): Promise<OpenLink> {
-    if (this.absent) throw this.absent
-    this.opened += 1
-    this.#on = on
-    this.controller.power()
-    this.controller.attach((packet) => {
-      if (this.#on === on) on.packet(packet)
-    })
-    return {
-      isUp: () => this.#on === on,
-      setFilter: () => {},
-      write: (packet) => queueMicrotask(() => this.controller.receive(packet)),
-      close: () => {
-        if (this.#on === on) this.#on = undefined
-      },
-    }
-  }
-
-  unplug(): void {
-    this.absent = new AdapterFault('no-adapter', 'pulled')
-    const on = this.#on
-    this.#on = undefined
-    on?.lost(new AdapterFault('unplugged', 'pulled'))
-  }
-
-  plug(): void {
-    this.absent = undefined
-  }
-}
 
 class Bench {
   readonly port = new Port()
@@ -304,6 +267,25 @@ t.test('a shop at night with nothing on the air: no fault, and the silence of wh
   t.equal(bench.state, 'online')
 })
 
+t.test('a reset that is not answered, in an empty shop: the adapter answers again, and is well though nothing is heard', async (t) => {
+  const bench = await new Bench().started(t)
+  bench.expected = false
+  bench.sends = false
+  bench.port.controller.faults.hung = true
+  await bench.pass(30_000)
+  t.equal(bench.state, 'adapter-silent')
+  bench.port.controller.faults.hung = false
+  await bench.pass(40_000)
+  t.equal(bench.state, 'online')
+  bench.expected = true
+  bench.port.controller.faults.silent = true
+  bench.port.controller.faults.hung = true
+  await bench.pass(60_000)
+  bench.port.controller.faults.hung = false
+  await bench.pass(60_000)
+  t.equal(bench.state, 'adapter-silent', 'where something ought to be heard it has to be heard')
+})
+
 t.test('a full shop that falls silent at once has an adapter at fault, whether or not a beacon hangs there', async (t) => {
   const bench = await new Bench().started(t)
   bench.expected = false
@@ -316,6 +298,22 @@ t.test('a full shop that falls silent at once has an adapter at fault, whether o
   bench.port.controller.faults.silent = true
   await bench.pass(30_000)
   t.match(bench.states.at(-1), { state: 'fault', detail: 'adapter-silent' })
+  bench.sends = false
+  await bench.pass(20 * 60_000)
+  t.equal(bench.state, 'online', 'it has emptied long since: answering, the adapter is well')
+})
+
+t.test('one person with a telephone, a watch, ear buds and a badge goes: no fault', async (t) => {
+  const bench = await new Bench().started(t)
+  bench.expected = false
+  bench.sends = false
+  for (const radio of ['11', '12', '13'])
+    bench.port.controller.hear({ address: `7a:00:00:00:00:${radio}`, payload: Buffer.from('02011a', 'hex'), rssi: -70 })
+  await bench.pass(60_000)
+  t.same(
+    bench.states.map(({ state }) => state),
+    ['online'],
+  )
 })
 
 t.test('another program turns the scan off and then resets the adapter: the broadcast, too, is set right again', async (t) => {

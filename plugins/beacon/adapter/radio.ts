@@ -17,8 +17,8 @@ const START_MS = 4_000
 const SCAN_MS = 3_000
 /** After somebody else's command, before the scan is set right again. */
 const DISTURBED_MS = 1_000
-/** So many different radios do not all leave within seconds. */
-const BUSY = 4
+/** So many different radios do not all leave within seconds; one person has up to four: telephone, watch, ear buds, badge. */
+const BUSY = 8
 
 export interface RadioEvents {
   /** `now`: monotonic ms of the report. */
@@ -28,7 +28,8 @@ export interface RadioEvents {
   state(state: DeviceState): void
   /** Nothing has been heard since then (monotonic ms), and it is the adapter's fault. */
   deaf(since: number): void
-  hearing(): void
+  /** `sure`: it was deaf indeed; else the air may have been quiet. */
+  hearing(sure: boolean): void
   /** Nothing is on the air; the adapter is well. */
   quiet(): void
   /** Whether a beacon ought to be heard that always sends. */
@@ -46,6 +47,8 @@ export interface Transmitter {
   command(opcode: number, parameters?: Uint8Array): Promise<Answer>
   /** Resolves with whether the controller did it. */
   scanning(on: boolean): Promise<boolean>
+  /** HCI Reset, and the scan again; `ready` follows. */
+  reset(): Promise<void>
 }
 
 interface Waiting {
@@ -117,13 +120,21 @@ export class Radio implements Transmitter {
     return (await answer) === STATUS.ok
   }
 
+  async reset(): Promise<void> {
+    if (this.scanningNow) await this.#reset()
+  }
+
   #tick(): void {
     this.#cancelTick = this.#clock.timer(TICK_MS, () => {
       if (this.#reportAt > this.#state.heardAt) this.#decide({ kind: 'heard', now: this.#reportAt })
-      this.#decide({ kind: 'tick', now: this.#clock.mono(), expected: this.#on.expected() || this.#variety.size >= BUSY })
+      this.#decide({ kind: 'tick', now: this.#clock.mono(), expected: this.#expects(this.#clock.mono()) })
       if (++this.#ticks % PRUNE_TICKS === 0) this.#session?.prune()
       this.#tick()
     })
+  }
+
+  #expects(now: number): boolean {
+    return this.#on.expected() || this.#variety.sizeAt(now) >= BUSY
   }
 
   #decide(event: AdapterEvent): void {
@@ -154,7 +165,7 @@ export class Radio implements Transmitter {
         this.#on.deaf(effect.since)
         return
       case 'hearing':
-        this.#on.hearing()
+        this.#on.hearing(effect.sure)
         return
       case 'quiet':
         this.#log.debug({ adapter: this.#link.name }, 'nothing is on the air')
@@ -318,7 +329,7 @@ export class Radio implements Transmitter {
   async #reset(): Promise<void> {
     const attempt = this.#attempt
     this.counters.resets += 1
-    this.#log.debug({ adapter: this.#link.name }, 'nothing heard; the controller is reset')
+    this.#log.debug({ adapter: this.#link.name }, 'the controller is reset')
     const answer = await this.command(OPCODE.reset)
     if (attempt !== this.#attempt) return
     if (answer === undefined) {

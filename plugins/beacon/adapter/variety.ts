@@ -3,6 +3,8 @@
  * last five to ten seconds in which anything was heard.
  */
 const SLOT_MS = 5_000
+/** After so long without a sound, who was about says nothing any more: a full shop has emptied by then. */
+const STALE_SLOTS = 180
 
 export class Variety {
   #slot = 0
@@ -20,8 +22,9 @@ export class Variety {
     this.#now |= 1 << (mark & 31)
   }
 
-  /** At least so many, up to 32. */
-  get size(): number {
+  /** At least so many, up to 32; none where all that is long ago. */
+  sizeAt(now: number): number {
+    if (Math.floor(now / SLOT_MS) - this.#slot > STALE_SLOTS) return 0
     let bits = this.#now | this.#before
     let count = 0
     for (; bits !== 0; bits &= bits - 1) count += 1

@@ -2,6 +2,9 @@
 import type { Machine } from '../../../daemon/contract/machine.ts'
 import { clearSignal, distanceOf, filterSignal, newSignal, type Signal } from './filter.ts'
 
+/** A badge sends at least once in this time, even where packets are lost. */
+const MOMENT_MS = 5_000
+
 export interface Zone {
   name: string
   /** Metres; the last zone reaches as far as the radio. */
@@ -61,7 +64,8 @@ export type PresenceEvent =
   | { kind: 'heard'; tracked: Tracked; rssi: number; power: number; now: number }
   | { kind: 'tick'; now: number }
   | { kind: 'deaf'; since: number }
-  | { kind: 'hearing'; now: number }
+  /** `sure`: what was silent meanwhile is excused; else the air may have been quiet, and whoever is still here has a moment to say so. */
+  | { kind: 'hearing'; now: number; sure: boolean }
   /** Nothing could be heard because nothing was there: the silence counts. */
   | { kind: 'quiet' }
   /** It is no longer followed: it leaves, if it was here. */
@@ -126,7 +130,10 @@ export const presenceMachine: Machine<PresenceState, PresenceEvent, PresenceEffe
         state.deafSince = undefined
         return NOTHING
       case 'hearing':
-        if (state.deafSince !== undefined) excuse(state, state.deafSince, event.now)
+        if (state.deafSince !== undefined) {
+          if (event.sure) excuse(state, state.deafSince, event.now)
+          else grant(state, event.now)
+        }
         state.deafSince = undefined
         return NOTHING
       case 'drop': {
@@ -205,6 +212,12 @@ function silent(state: PresenceState, now: number): readonly PresenceEffect[] {
 /** The time in which nothing could be heard is nobody's silence. */
 function excuse(state: PresenceState, since: number, now: number): void {
   for (const tracked of state.tracked.values()) if (tracked.inside) tracked.quietFrom = now - Math.max(0, since - tracked.quietFrom)
+}
+
+/** Nobody leaves in the moment in which the adapter may just have been mended; and nobody stays for ever because it is doubted over and over. */
+function grant(state: PresenceState, now: number): void {
+  for (const tracked of state.tracked.values())
+    if (tracked.inside) tracked.quietFrom = Math.max(tracked.quietFrom, now - Math.max(0, state.options.silentMs - MOMENT_MS))
 }
 
 function place(tracked: Tracked): Place {

@@ -288,7 +288,7 @@ t.test('while the adapter is deaf nobody leaves, and afterwards everybody has th
   for (const now of [1_000, 1_300, 1_600]) step({ kind: 'heard', tracked, rssi: -60, power: -59, now })
   step({ kind: 'deaf', since: 2_000 })
   step({ kind: 'tick', now: 10 * MINUTE })
-  step({ kind: 'hearing', now: 10 * MINUTE })
+  step({ kind: 'hearing', now: 10 * MINUTE, sure: true })
   step({ kind: 'tick', now: 10 * MINUTE + 44_000 })
   t.same(
     all.map(({ kind }) => kind),
