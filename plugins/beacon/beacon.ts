@@ -106,6 +106,7 @@ export class Beacon implements RunningPlugin {
     if (config.adapter !== before.adapter) {
       // The one it leaves must not go on being the store.
       await this.#broadcast.stop()
+      this.#broadcast.moved()
       this.#radio.stop()
       this.#hearing.deaf(this.#context.clock.mono())
       this.#radio = this.#newRadio()

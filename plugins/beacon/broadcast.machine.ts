@@ -27,6 +27,10 @@ export interface BroadcastState {
   sending: boolean
   /** The scan is on. */
   hearing: boolean
+  /** Advertising may be on from a run before: it is turned off once, whether or not anything is to be sent. */
+  swept: boolean
+  /** A refusal that has nothing to do with the scan is answered by a reset, once for each attempt. */
+  mayReset: boolean
   againMs: number
   detail: string
 }
@@ -44,6 +48,8 @@ export type BroadcastEvent =
 export type BroadcastEffect =
   | { kind: 'command'; opcode: number; parameters: Uint8Array }
   | { kind: 'scan'; on: boolean }
+  /** HCI Reset; `ready` follows. */
+  | { kind: 'reset' }
   /** Replaces the wait before it; 0: none. */
   | { kind: 'wait'; ms: number }
   /** Only what is news. */
@@ -59,6 +65,8 @@ export function newBroadcast(): BroadcastState {
     stale: false,
     sending: false,
     hearing: true,
+    swept: false,
+    mayReset: true,
     againMs: AGAIN_MS,
     detail: '',
   }
@@ -74,11 +82,12 @@ export const broadcastMachine: Machine<BroadcastState, BroadcastEvent, Broadcast
         if (same(state.spec, event.spec)) return NOTHING
         state.spec = event.spec
         state.againMs = AGAIN_MS
+        state.mayReset = true
         return begin(state)
       case 'ready':
         // Whoever has been reset may bear both at once again.
         Object.assign(state, { ready: true, step: 'idle', sending: false, slicing: false, hearing: true })
-        return state.spec === undefined ? NOTHING : begin(state)
+        return state.spec === undefined && state.swept ? NOTHING : begin(state)
       case 'gone': {
         Object.assign(state, { ready: false, step: 'idle', sending: false })
         return [{ kind: 'wait', ms: 0 }, ...told(state, state.spec === undefined ? 'off' : 'starting', '')]
@@ -112,12 +121,12 @@ function begin(state: BroadcastState): readonly BroadcastEffect[] {
   }
   state.step = 'off'
   const quiet: BroadcastEffect[] = [{ kind: 'wait', ms: 0 }, enable(false)]
-  return state.mode === 'off' || state.mode === 'failed' ? [...quiet, ...told(state, 'starting', '')] : quiet
+  return state.spec !== undefined && (state.mode === 'off' || state.mode === 'failed') ? [...quiet, ...told(state, 'starting', '')] : quiet
 }
 
 function answered(state: BroadcastState, status: number | undefined): readonly BroadcastEffect[] {
   const { spec, step } = state
-  if (status === undefined) return failed(state, 'no-answer')
+  if (status === undefined) return spec === undefined ? unanswered(state) : failed(state, 'no-answer')
   // What is off already may be refused to be turned off.
   if (step === 'off') return stopped(state)
   if (spec === undefined || state.stale) return restart(state)
@@ -126,6 +135,8 @@ function answered(state: BroadcastState, status: number | undefined): readonly B
     state.step = 'stop-scan'
     return [{ kind: 'scan', on: false }]
   }
+  // With the scan off there is nothing left but extended commands that somebody has used (7.8.5): a reset takes the controller back.
+  if (status === STATUS.commandDisallowed && state.mayReset) return resets(state)
   if (status !== STATUS.ok) return failed(state, `refused ${hexStatus(status)}`)
   switch (step) {
     case 'parameters':
@@ -138,12 +149,27 @@ function answered(state: BroadcastState, status: number | undefined): readonly B
       state.step = 'idle'
       state.sending = true
       state.againMs = AGAIN_MS
+      state.mayReset = true
       return [...told(state, state.slicing ? 'time-slicing' : 'on', ''), ...(state.slicing ? [{ kind: 'wait', ms: SEND_MS } as const] : [])]
   }
 }
 
+/** Nothing was to be sent; whether anything is on the air the next start will see to. */
+function unanswered(state: BroadcastState): readonly BroadcastEffect[] {
+  state.step = 'idle'
+  state.sending = false
+  return state.stale ? begin(state) : told(state, 'off', '')
+}
+
+/** The wait is there in case no `ready` follows. */
+function resets(state: BroadcastState): readonly BroadcastEffect[] {
+  Object.assign(state, { mayReset: false, step: 'idle', sending: false, slicing: false, hearing: true })
+  return [{ kind: 'wait', ms: state.againMs }, { kind: 'reset' }]
+}
+
 function stopped(state: BroadcastState): readonly BroadcastEffect[] {
   state.sending = false
+  state.swept = true
   if (state.spec === undefined) {
     state.step = 'idle'
     if (!state.slicing) return told(state, 'off', '')
@@ -162,7 +188,8 @@ function switched(state: BroadcastState, done: boolean): readonly BroadcastEffec
   if (state.step === 'stop-scan') {
     state.step = 'idle'
     state.hearing = !done
-    return done ? begin(state) : failed(state, 'scan-stays-on')
+    if (done) return begin(state)
+    return state.mayReset ? resets(state) : failed(state, 'scan-stays-on')
   }
   if (state.step !== 'start-scan') return NOTHING
   state.step = 'idle'
@@ -172,6 +199,8 @@ function switched(state: BroadcastState, done: boolean): readonly BroadcastEffec
 }
 
 function due(state: BroadcastState): readonly BroadcastEffect[] {
+  // Each reset costs a moment of hearing: not for ever.
+  if (state.mode === 'failed' && state.againMs < AGAIN_MOST_MS) state.mayReset = true
   if (!state.slicing || state.spec === undefined) return state.spec === undefined ? NOTHING : begin(state)
   if (state.sending) {
     // End of the turn: quiet, then hear again. The answer to "off" may be a refusal; it is quiet then anyway.

@@ -39,6 +39,11 @@ export class Broadcast {
     for (const effect of broadcastMachine.step(this.#state, event)) this.#perform(effect)
   }
 
+  /** Another adapter: what a run before has left on its air is turned off first. */
+  moved(): void {
+    this.#state.swept = false
+  }
+
   /** Resolves when the controller has been told to be quiet, or does not answer. */
   async stop(): Promise<void> {
     this.#cancel()
@@ -59,6 +64,9 @@ export class Broadcast {
         void this.#transmitter()
           .scanning(effect.on)
           .then((done) => this.decide({ kind: 'scan', done }))
+        return
+      case 'reset':
+        void this.#transmitter().reset()
         return
       case 'wait':
         this.#cancel()

@@ -223,6 +223,68 @@ t.test('a broadcast that the adapter refuses is a fault that says so, and hearin
   await one.harness.until(() => one.harness.state('-')?.detail === 'broadcasting', 'it to be tried again')
 })
 
+t.test(
+  'another program has used extended commands, so that ours are refused until a reset: it is reset, and the store is on the air',
+  async (t) => {
+    const one = await shop(
+      t,
+      { beacons: BEACONS, broadcast: { preset: 'wechat', major: 10, minor: 7 } },
+      {
+        prepare: (controller) => {
+          let reset = false
+          controller.behave((opcode) => {
+            if (opcode === OPCODE.reset) reset = true
+            return opcode === OPCODE.leSetAdvertisingParameters && !reset ? { status: 0x0c } : undefined
+          })
+        },
+      },
+    )
+    await one.harness.until(() => one.harness.state('-')?.detail === 'broadcasting', 'the broadcast')
+    t.ok(one.controller.state.advertising && one.controller.state.scanning)
+    t.notOk(
+      one.harness.states.some(({ state }) => state === 'fault'),
+      'and it was no fault',
+    )
+  },
+)
+
+t.test('one that always refuses is reset once and then reported, not reset over and over', async (t) => {
+  const one = await shop(
+    t,
+    { beacons: BEACONS, broadcast: { preset: 'wechat', major: 10, minor: 7 } },
+    {
+      prepare: ({ faults }) => {
+        faults.refusesAdvertising = true
+      },
+    },
+  )
+  await one.harness.until(() => one.harness.state('-')?.detail === 'broadcast-failed', 'the fault')
+  await one.harness.until(() => one.controller.state.scanning, 'hearing to go on')
+  t.equal(one.controller.commands.filter(({ opcode }) => opcode === OPCODE.reset).length, 1)
+  t.match(await one.harness.command('-', 'status'), { broadcast: { mode: 'failed', detail: 'refused 0x0c' } })
+})
+
+t.test(
+  'the plugin was killed while the store was on the air, and the broadcast has gone from the config: it goes off the air',
+  async (t) => {
+    const one = await shop(
+      t,
+      { beacons: BEACONS },
+      {
+        prepare: ({ state }) => {
+          state.advertising = true
+        },
+      },
+    )
+    await one.harness.until(() => one.harness.state('-')?.state === 'online' && !one.controller.state.advertising, 'quiet')
+    t.match(await one.harness.command('-', 'status'), { broadcast: { mode: 'off' } })
+    t.same(
+      one.harness.states.map(({ state }) => state),
+      ['online'],
+    )
+  },
+)
+
 t.test('the broadcast is turned off and on by command, and comes back after another program or the adapter itself ended it', async (t) => {
   const store = new Map<string, never>()
   const one = await shop(t, { broadcast: { preset: 'wechat', major: 10, minor: 7 } }, { store })
