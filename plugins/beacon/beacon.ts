@@ -16,6 +16,7 @@ import { type HealthEffect, intervalOf } from './presence/health.machine.ts'
 import type { PresenceEffect } from './presence/presence.machine.ts'
 import { selfCheck } from './self-check.ts'
 import { calibrate, nearby } from './survey.ts'
+import { Visits } from './visits.ts'
 
 /** A departure must be told within its silence and a second. */
 const TICK_MS = 500
@@ -38,6 +39,7 @@ export class Beacon implements RunningPlugin {
   #adapter: DeviceState = { state: 'offline', detail: 'starting' }
   #cancelTick = (): void => {}
   readonly #inside: Inside
+  readonly #visits: Visits
   #savedAt = 0
   /** The command `broadcast` has turned it off. */
   #quiet = false
@@ -50,6 +52,7 @@ export class Beacon implements RunningPlugin {
     this.#config = config
     this.#outbox = new Outbox(context)
     this.#inside = new Inside(context.store, log)
+    this.#visits = new Visits(context.pseudonym, (event, data) => this.#outbox.send(event, data))
     this.#hearing = new Hearing(config, known, clock.mono(), {
       presence: (effect) => this.#presence(effect),
       health: (effect) => this.#health(effect),
@@ -66,7 +69,10 @@ export class Beacon implements RunningPlugin {
 
   async start(): Promise<void> {
     const { store, clock } = this.#context
-    this.#hearing.restore(await this.#inside.load(), clock.mono())
+    const before = await this.#inside.load()
+    this.#hearing.restore(before, clock.mono())
+    this.#resume(before)
+    if (before.length > 0) this.#save()
     this.#savedAt = clock.mono()
     this.#quiet = (await store.get(QUIET)) === true
     this.#want()
@@ -100,8 +106,11 @@ export class Beacon implements RunningPlugin {
     const known = registered(config)
     broadcastSpec(config)
     const before = this.#config
+    const owners = new Map(this.#hearing.inside().map((key) => [key, ownerOf(this.#hearing.registered(key))]))
     this.#config = config
     this.#hearing.configure(config, known, this.#context.clock.mono())
+    for (const { key, lastSeen } of this.#hearing.here())
+      if (owners.get(key) !== ownerOf(known.get(key))) this.#visits.passOn(key, known.get(key), this.#seen(key, lastSeen))
     this.#save()
     if (config.adapter !== before.adapter) {
       // The one it leaves must not go on being the store.
@@ -198,21 +207,25 @@ export class Beacon implements RunningPlugin {
     const known = this.#hearing.registered(effect.key)
     const { key, kind, lastSeen, ...place } = effect
     // Not heard since a restart: the run before knows.
-    const seen = (effect.rssi === undefined ? this.#inside.seenBefore(key) : undefined) ?? this.#wallOf(lastSeen)
+    const seen = this.#seen(key, effect.rssi === undefined ? undefined : lastSeen, lastSeen)
     this.#outbox.send(kind, { ...this.#who(key, known), ...place, lastSeen: seen } as JsonObject)
-    if (!known) return
     const stays = effect.kind === 'entered' ? effect.from !== undefined : effect.to !== undefined
-    if (stays) return
-    this.#visit(known, kind, seen)
+    if (!known || stays) return
+    if (kind === 'entered') this.#visits.came(key, known)
+    else this.#visits.left(key, seen)
     this.#save()
   }
 
-  /** A member's or an employee's tag is a visit's beginning and end. */
-  #visit({ name, entry }: Registered, kind: 'entered' | 'left', lastSeen: string): void {
-    if (entry.kind !== 'member' && entry.kind !== 'staff') return
-    const visitor = this.#context.pseudonym('person', entry.member ?? `tag:${name}`)
-    if (kind === 'entered') this.#outbox.send('present', { visitor, by: 'beacon', role: entry.kind })
-    else this.#outbox.send('absent', { visitor, lastSeen })
+  /** Visits that the run before has told of; a tag may have been given to somebody else, or taken from the config, meanwhile. */
+  #resume(keys: readonly string[]): void {
+    for (const key of keys) {
+      const known = this.#hearing.registered(key)
+      const visitor = this.#inside.visitorBefore(key)
+      this.#visits.resume(key, visitor)
+      // An older version stored nobody: whose it is now.
+      if (visitor === undefined && known) this.#visits.assume(key, known)
+      else this.#visits.passOn(key, known, this.#seen(key))
+    }
   }
 
   #health({ key, status }: HealthEffect): void {
@@ -241,10 +254,22 @@ export class Beacon implements RunningPlugin {
     return new Date(clock.wall() - (clock.mono() - (mono as MonoMs))).toISOString()
   }
 
+  /** When it was last seen; where this run has not heard it, the run before knows. */
+  #seen(key: string, lastSeen?: number, otherwise: number = this.#context.clock.mono()): string {
+    return (lastSeen === undefined ? this.#inside.seenBefore(key) : undefined) ?? this.#wallOf(lastSeen ?? otherwise)
+  }
+
   #save(): void {
     this.#savedAt = this.#context.clock.mono()
     this.#inside.save(
-      this.#hearing.here().map(({ key, lastSeen }) => (lastSeen === undefined ? { key } : { key, seen: this.#wallOf(lastSeen) })),
+      this.#hearing.here().map(({ key, lastSeen }) => {
+        const visitor = this.#visits.visitor(key)
+        return {
+          key,
+          ...(lastSeen === undefined ? {} : { seen: this.#wallOf(lastSeen) }),
+          ...(visitor === undefined ? {} : { visitor }),
+        }
+      }),
     )
   }
 
@@ -297,6 +322,11 @@ export class Beacon implements RunningPlugin {
       waiting: this.#outbox.waiting,
     }
   }
+}
+
+/** Whose the tag is, as the config says it: pseudonyms may change with the day. */
+function ownerOf(known: Registered | undefined): string {
+  return JSON.stringify(known && [known.entry.kind, known.entry.member ?? `tag:${known.name}`])
 }
 
 function salt(): Uint32Array {

@@ -175,6 +175,40 @@ t.test('a changed list of beacons is taken in place: who stays in it stays, who 
   t.match(await one.harness.command('-', 'status'), { inside: ['badge', 'trolley'] }, 'a refused config changes nothing')
 })
 
+t.test('a tag is given to another member while it is here: the visit ends for whom it began, and the other’s begins', async (t) => {
+  const store = new Map<string, never>()
+  const one = await shop(t, { beacons: BEACONS, ...SOON }, { store })
+  await online(one)
+  const leave = sends(one.controller, 3, 7)
+  await one.harness.until(() => one.events('present').length === 1, 'the first')
+  const { adapter } = (await one.harness.command('-', 'status')) as { adapter: string }
+  const beacons = { ...BEACONS, vip: { ...BEACONS.vip, member: '13900139000' } }
+  await one.harness.configure({ adapter, ...SOON, beacons: { ...BEACONS, vip: { ...BEACONS.vip, zone: 'till' } } })
+  t.same(one.events('absent'), [], 'another zone is no other visitor')
+  await one.harness.configure({ adapter, ...SOON, beacons })
+  await one.harness.until(() => one.events('present').length === 2, 'the second')
+  await one.harness.configure({ adapter, ...SOON, beacons: { ...beacons, vip: { ...BEACONS.vip, kind: 'fixed', member: '13900139000' } } })
+  await one.harness.until(() => one.events('absent').length === 2, 'a tag that is nobody’s any more')
+  leave()
+  const visitors = (event: string) => one.events(event).map(({ visitor }) => visitor)
+  t.same(visitors('absent'), visitors('present'))
+  t.equal(new Set(visitors('present')).size, 2)
+  t.notMatch(everything(one), /13[89]00/)
+})
+
+t.test('a tag was given to another member while the gateway was off: the visit ends for whom it began', async (t) => {
+  const store = new Map<string, never>()
+  const one = await shop(t, { beacons: BEACONS }, { store })
+  await online(one)
+  t.teardown(sends(one.controller, 3, 7))
+  await one.harness.until(() => one.events('present').length === 1, 'the first')
+  await one.harness.stop()
+  const two = await shop(t, { beacons: { ...BEACONS, vip: { ...BEACONS.vip, member: '13900139000' } } }, { store })
+  await two.harness.until(() => two.events('present').length === 1, 'the second')
+  t.equal(two.events('absent')[0]?.visitor, one.events('present')[0]?.visitor)
+  t.not(two.events('present')[0]?.visitor, one.events('present')[0]?.visitor)
+})
+
 t.test('an old adapter that cannot do both at once does them by turns', async (t) => {
   const one = await shop(
     t,
