@@ -293,6 +293,8 @@ export class Beacon implements RunningPlugin {
       weak: patients.flatMap(({ patient: { batteryMv }, name }) =>
         batteryMv !== undefined && batteryMv < WEAK_MV ? [{ name, batteryMv }] : [],
       ),
+      impossible: patients.filter(({ patient }) => patient.impossible).map(({ name }) => name),
+      two: patients.filter(({ patient }) => patient.two).map(({ name }) => name),
       addresses: this.#crowd.count(),
     })
   }

@@ -2,6 +2,7 @@
 import type { Peripheral } from '@abandonware/noble'
 import type { BeaconConfig, Identity, Registered } from './config.ts'
 import { beaconKey, type Frame, framesOf, powerOf } from './frames/frames.ts'
+import { believed } from './presence/doubt.ts'
 import { attend, type HealthEffect, type HealthState, healthMachine, newHealth, type Patient } from './presence/health.machine.ts'
 import {
   follow,
@@ -71,10 +72,14 @@ export class Hearing {
     if (!followed) return
     this.counters.sightings += 1
     const { tracked, patient } = followed
-    if (tracked) this.#decidePresence({ kind: 'heard', tracked, rssi, power: powerOf(advertisement), now })
+    const power = powerOf(advertisement)
+    // Of two devices with one identity nobody can say in which zone "it" is.
+    if (tracked) this.#decidePresence({ kind: 'heard', tracked, rssi, power: believed(power), now, torn: patient?.two === true })
     if (!patient) return
     if (followed.address !== peripheral.address) this.#moved(followed, key, peripheral.address)
     this.#decideHealth({ kind: 'heard', patient, rssi, now })
+    const claim = this.#known.get(key)?.entry.p1m === undefined ? { power } : {}
+    this.#decideHealth({ kind: 'said', patient, address: peripheral.address, rssi, now, ...claim })
     // Telemetry beside the identity, in one advertisement.
     if (advertisement.serviceData.length > 0) this.#measure(key, framesOf(advertisement), now)
   }
@@ -267,7 +272,7 @@ export class Hearing {
   }
 
   #tapped({ advertisement, rssi }: Peripheral, key: string | undefined): void {
-    const heard = { key, frames: framesOf(advertisement), rssi, power: powerOf(advertisement) }
+    const heard = { key, frames: framesOf(advertisement), rssi, power: believed(powerOf(advertisement)) }
     for (const tap of this.#taps) tap(heard)
   }
 

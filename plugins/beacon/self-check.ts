@@ -10,6 +10,9 @@ export interface BeaconFacts {
   silent: string[]
   /** Under this many mV a coin cell is about to go. */
   weak: { name: string; batteryMv: number }[]
+  /** Names of those that claim a level at 1 m that cannot be, and of those that two devices say they are. */
+  impossible: string[]
+  two: string[]
   addresses: number
 }
 
@@ -21,7 +24,7 @@ const MENDS: Record<string, string> = {
   'scan-refused': 'sudo systemctl stop bluetooth   # another program holds the adapter',
 }
 
-export function selfCheck({ adapter, state, fixed, silent, weak, addresses }: BeaconFacts): JsonObject {
+export function selfCheck({ adapter, state, fixed, silent, weak, impossible, two, addresses }: BeaconFacts): JsonObject {
   const findings: JsonObject[] = []
   if (state.state === 'online')
     findings.push({
@@ -42,5 +45,13 @@ export function selfCheck({ adapter, state, fixed, silent, weak, addresses }: Be
     })
   for (const { name, batteryMv } of weak)
     findings.push({ state: 'warn', fact: `beacon ${name} has ${batteryMv} mV left`, fix: 'change its battery' })
+  for (const name of impossible)
+    findings.push({
+      state: 'warn',
+      fact: `beacon ${name} claims a level at 1 m that no radio has; -59 dBm is reckoned with`,
+      fix: `lay it 1 m from the antenna: shopwire cmd beacon - calibrate, and set its p1m`,
+    })
+  for (const name of two)
+    findings.push({ state: 'warn', fact: `two devices say they are beacon ${name}`, fix: 'give one of them other numbers' })
   return { findings }
 }

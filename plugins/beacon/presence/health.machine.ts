@@ -1,5 +1,6 @@
 /** Whether the shop's beacons are alive: heard, how often, and how full their batteries are. */
 import type { Machine } from '../../../daemon/contract/machine.ts'
+import { type Doubt, isPossible, isTwo, newDoubt } from './doubt.ts'
 
 /** Gaps kept for the estimate of the interval. Lost packets make gaps of twice and three times: the lower quartile is the interval. */
 const GAPS = 16
@@ -8,7 +9,7 @@ const BATTERY_BACK_MV = 100
 /** Reports of one transmission, by a controller that forwards each channel, are one. */
 const SAME_MS = 10
 
-export type HealthStatus = 'ok' | 'silent' | 'back' | 'low-battery'
+export type HealthStatus = 'ok' | 'silent' | 'back' | 'low-battery' | 'impossible-power' | 'two-devices'
 
 export interface HealthOptions {
   lowBatteryMv: number
@@ -30,6 +31,10 @@ export interface Patient {
   batteryMv?: number
   celsius?: number
   low: boolean
+  /** Told once for each start. */
+  impossible: boolean
+  two: boolean
+  readonly doubt: Doubt
   toldAt: number
 }
 
@@ -41,6 +46,8 @@ export interface HealthState {
 
 export type HealthEvent =
   | { kind: 'heard'; patient: Patient; rssi: number; now: number }
+  /** What it said and where from; `power`: its own claim, absent where it was measured here. */
+  | { kind: 'said'; patient: Patient; address: string; power?: number; rssi: number; now: number }
   | { kind: 'telemetry'; key: string; batteryMv?: number; celsius?: number; now: number }
   | { kind: 'tick'; now: number }
   | { kind: 'deaf'; since: number }
@@ -64,6 +71,9 @@ export function attend(state: HealthState, key: string, now: number, silentMs?: 
     count: 0,
     rssi: 0,
     low: false,
+    impossible: false,
+    two: false,
+    doubt: newDoubt(),
     toldAt: now,
   }
   state.patients.set(key, patient)
@@ -77,6 +87,8 @@ export const healthMachine: Machine<HealthState, HealthEvent, HealthEffect> = {
     switch (event.kind) {
       case 'heard':
         return heard(event.patient, event.rssi, event.now)
+      case 'said':
+        return doubted(event.patient, event.address, event.power, event.rssi, event.now)
       case 'telemetry': {
         const patient = state.patients.get(event.key)
         return patient ? measured(state.options, patient, event) : NOTHING
@@ -113,6 +125,16 @@ function heard(patient: Patient, rssi: number, now: number): readonly HealthEffe
   patient.silent = false
   patient.toldAt = now
   return [{ kind: 'health', key: patient.key, status: 'back' }]
+}
+
+function doubted(patient: Patient, address: string, power: number | undefined, rssi: number, now: number): readonly HealthEffect[] {
+  if (!patient.impossible && power !== undefined && !isPossible(power)) {
+    patient.impossible = true
+    return [{ kind: 'health', key: patient.key, status: 'impossible-power' }]
+  }
+  if (patient.two || !isTwo(patient.doubt, address, rssi, now)) return NOTHING
+  patient.two = true
+  return [{ kind: 'health', key: patient.key, status: 'two-devices' }]
 }
 
 function measured(

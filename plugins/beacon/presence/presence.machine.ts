@@ -61,7 +61,8 @@ export interface PresenceState {
 
 export type PresenceEvent =
   /** `tracked`: of this state; looked up once for each report. `power`: the beacon's own claim. */
-  | { kind: 'heard'; tracked: Tracked; rssi: number; power: number; now: number }
+  /** `torn`: two devices say they are this one, so that where it is cannot be told. */
+  | { kind: 'heard'; tracked: Tracked; rssi: number; power: number; now: number; torn?: boolean }
   | { kind: 'tick'; now: number }
   | { kind: 'deaf'; since: number }
   /** `sure`: what was silent meanwhile is excused; else the air may have been quiet, and whoever is still here has a moment to say so. */
@@ -120,7 +121,7 @@ export const presenceMachine: Machine<PresenceState, PresenceEvent, PresenceEffe
   step(state, event) {
     switch (event.kind) {
       case 'heard':
-        return heard(state, event.tracked, event.rssi, event.power, event.now)
+        return heard(state, event.tracked, event.rssi, event.power, event.now, event.torn)
       case 'tick':
         return state.deafSince === undefined ? silent(state, event.now) : NOTHING
       case 'deaf':
@@ -145,7 +146,7 @@ export const presenceMachine: Machine<PresenceState, PresenceEvent, PresenceEffe
   },
 }
 
-function heard(state: PresenceState, tracked: Tracked, rssi: number, power: number, now: number): readonly PresenceEffect[] {
+function heard(state: PresenceState, tracked: Tracked, rssi: number, power: number, now: number, torn = false): readonly PresenceEffect[] {
   const { options } = state
   filterSignal(tracked.signal, rssi, now)
   tracked.distance = distanceOf(tracked.signal.level, tracked.power ?? power, options.exponent)
@@ -154,7 +155,7 @@ function heard(state: PresenceState, tracked: Tracked, rssi: number, power: numb
   const { range } = options
   if (range !== undefined && tracked.distance > (tracked.inside ? range * (1 + options.hysteresis) : range)) return NOTHING
   tracked.quietFrom = now
-  if (tracked.inside) return options.zones.length === 0 ? NOTHING : moved(options, tracked, now)
+  if (tracked.inside) return options.zones.length === 0 || torn ? NOTHING : moved(options, tracked, now)
   const { recent } = tracked
   recent[tracked.seen % recent.length] = now
   tracked.seen += 1

@@ -12,6 +12,7 @@ import { Random } from '../simulator/random.ts'
 import { readScene } from '../simulator/scene.ts'
 import { ear, UUID } from '../testing.ts'
 import { Crowd } from './crowd.ts'
+import { believed } from './doubt.ts'
 import { distanceOf, filterSignal, newSignal } from './filter.ts'
 import { attend, type HealthEffect, healthMachine, intervalOf, newHealth } from './health.machine.ts'
 import { follow, newPresence, type PresenceEffect, type PresenceOptions, presenceMachine } from './presence.machine.ts'
@@ -323,6 +324,58 @@ t.test('a silent beacon is told once, and once that it is back', (t) => {
     'and once an hour that it is well',
   )
   t.equal(intervalOf(door), 30_000)
+  t.end()
+})
+
+t.test('a level at 1 m that cannot be is told once, and the usual one is reckoned with', (t) => {
+  const state = newHealth({ lowBatteryMv: 2400, everyMs: HOUR })
+  const patient = attend(state, 'badge', 0)
+  const said = (power?: number) =>
+    healthMachine.step(state, { kind: 'said', patient, address: 'a', rssi: -70, now: 0, ...(power === undefined ? {} : { power }) })
+  t.same([said(), said(-59), said(-20)], [[], [], []])
+  t.match(said(0), [{ status: 'impossible-power' }])
+  t.same([said(0), said(12), said(-128)], [[], [], []])
+  t.same([0, 12, -19, -111, -128, -59, -70].map(believed), [-59, -59, -59, -59, -59, -59, -70])
+  t.end()
+})
+
+t.test('two devices that say they are one are told once; one that walks, fades or changes its address is one', (t) => {
+  const random = new Random(9)
+  const told = (readings: number, of: (at: number) => [address: string, rssi: number]) => {
+    const state = newHealth({ lowBatteryMv: 2400, everyMs: HOUR })
+    const patient = attend(state, 'badge', 0)
+    const all: string[] = []
+    for (let at = 0; at < readings; at++) {
+      const [address, rssi] = of(at)
+      all.push(...healthMachine.step(state, { kind: 'said', patient, address, rssi, now: at * 300 }).map(({ status }) => status))
+    }
+    return all
+  }
+  t.same(
+    told(200, (at) => [at % 2 === 0 ? 'a' : 'b', -60]),
+    ['two-devices'],
+    'two addresses at the same time',
+  )
+  t.same(
+    told(200, (at) => ['a', (at % 2 === 0 ? -50 : -85) + random.normal() * 3]),
+    ['two-devices'],
+    'a copied address, in two places',
+  )
+  t.same(
+    told(20_000, () => ['a', -70 + random.normal() * 6]),
+    [],
+    'fading',
+  )
+  t.same(
+    told(20_000, (at) => ['a', -70 + 20 * Math.sin(at / 20) + random.normal() * 4]),
+    [],
+    'to and fro',
+  )
+  t.same(
+    told(20_000, (at) => [`address ${Math.floor(at / 200)}`, -60]),
+    [],
+    'a new address each minute',
+  )
   t.end()
 })
 
