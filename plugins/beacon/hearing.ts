@@ -78,8 +78,7 @@ export class Hearing {
     if (!patient) return
     if (followed.address !== peripheral.address) this.#moved(followed, key, peripheral.address)
     this.#decideHealth({ kind: 'heard', patient, rssi, now })
-    const claim = this.#known.get(key)?.entry.p1m === undefined ? { power } : {}
-    this.#decideHealth({ kind: 'said', patient, address: peripheral.address, rssi, now, ...claim })
+    if (!patient.two) this.#decideHealth({ kind: 'said', patient, address: peripheral.address, rssi, power, now })
     // Telemetry beside the identity, in one advertisement.
     if (advertisement.serviceData.length > 0) this.#measure(key, framesOf(advertisement), now)
   }
@@ -212,6 +211,7 @@ export class Hearing {
       Object.assign(tracked, entry?.p1m === undefined ? {} : { power: entry.p1m }, entry?.zone === undefined ? {} : { zone: entry.zone })
     }
     if (!patient) return
+    patient.measured = entry?.p1m !== undefined
     delete patient.silentMs
     if (entry?.kind === 'fixed') patient.silentMs = (entry.silentSeconds ?? this.#config.health.silentSeconds) * 1_000
   }

@@ -31,6 +31,8 @@ export interface Patient {
   batteryMv?: number
   celsius?: number
   low: boolean
+  /** Its level at 1 m was measured here: what it claims does not matter. */
+  measured: boolean
   /** Told once for each start. */
   impossible: boolean
   two: boolean
@@ -46,8 +48,8 @@ export interface HealthState {
 
 export type HealthEvent =
   | { kind: 'heard'; patient: Patient; rssi: number; now: number }
-  /** What it said and where from; `power`: its own claim, absent where it was measured here. */
-  | { kind: 'said'; patient: Patient; address: string; power?: number; rssi: number; now: number }
+  /** What it said and where from; `power`: its own claim, dBm at 1 m. */
+  | { kind: 'said'; patient: Patient; address: string; power: number; rssi: number; now: number }
   | { kind: 'telemetry'; key: string; batteryMv?: number; celsius?: number; now: number }
   | { kind: 'tick'; now: number }
   | { kind: 'deaf'; since: number }
@@ -71,6 +73,7 @@ export function attend(state: HealthState, key: string, now: number, silentMs?: 
     count: 0,
     rssi: 0,
     low: false,
+    measured: false,
     impossible: false,
     two: false,
     doubt: newDoubt(),
@@ -127,8 +130,8 @@ function heard(patient: Patient, rssi: number, now: number): readonly HealthEffe
   return [{ kind: 'health', key: patient.key, status: 'back' }]
 }
 
-function doubted(patient: Patient, address: string, power: number | undefined, rssi: number, now: number): readonly HealthEffect[] {
-  if (!patient.impossible && power !== undefined && !isPossible(power)) {
+function doubted(patient: Patient, address: string, power: number, rssi: number, now: number): readonly HealthEffect[] {
+  if (!patient.impossible && !patient.measured && !isPossible(power)) {
     patient.impossible = true
     return [{ kind: 'health', key: patient.key, status: 'impossible-power' }]
   }

@@ -330,9 +330,11 @@ t.test('a silent beacon is told once, and once that it is back', (t) => {
 t.test('a level at 1 m that cannot be is told once, and the usual one is reckoned with', (t) => {
   const state = newHealth({ lowBatteryMv: 2400, everyMs: HOUR })
   const patient = attend(state, 'badge', 0)
-  const said = (power?: number) =>
-    healthMachine.step(state, { kind: 'said', patient, address: 'a', rssi: -70, now: 0, ...(power === undefined ? {} : { power }) })
-  t.same([said(), said(-59), said(-20)], [[], [], []])
+  const said = (power: number) => healthMachine.step(state, { kind: 'said', patient, address: 'a', rssi: -70, power, now: 0 })
+  patient.measured = true
+  t.same(said(0), [], 'measured here')
+  patient.measured = false
+  t.same([said(-59), said(-20)], [[], []])
   t.match(said(0), [{ status: 'impossible-power' }])
   t.same([said(0), said(12), said(-128)], [[], [], []])
   t.same([0, 12, -19, -111, -128, -59, -70].map(believed), [-59, -59, -59, -59, -59, -59, -70])
@@ -347,7 +349,9 @@ t.test('two devices that say they are one are told once; one that walks, fades o
     const all: string[] = []
     for (let at = 0; at < readings; at++) {
       const [address, rssi] = of(at)
-      all.push(...healthMachine.step(state, { kind: 'said', patient, address, rssi, now: at * 300 }).map(({ status }) => status))
+      all.push(
+        ...healthMachine.step(state, { kind: 'said', patient, address, rssi, power: -59, now: at * 300 }).map(({ status }) => status),
+      )
     }
     return all
   }
