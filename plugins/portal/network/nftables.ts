@@ -4,23 +4,22 @@
  */
 import { Failure } from '../../../daemon/contract/errors.ts'
 import type { Clock, Logger } from '../../../daemon/contract/plugin.ts'
-import { type AccessChange, type AccessEffect, type AccessEvent, AccessState, accessMachine, nextEnd, usageOf } from './access.machine.ts'
+import { type AccessEffect, type AccessEvent, AccessState, accessMachine, nextEnd, usageOf } from './access.machine.ts'
 import type { Grant, Mac, NetworkConfig, NetworkController, NetworkEvents, Station, Usage } from './api.ts'
-import { changeScript } from './change-script.ts'
 import { isMac, wrongGrant } from './check-grant.ts'
 import { checkNetwork } from './check-network.ts'
+import { Chores } from './chores.ts'
 import { Dnsmasq } from './dnsmasq.ts'
-import { foreignDrops } from './foreign-rules.ts'
 import { giveBack } from './give-back.ts'
 import { GuestInterface } from './guest-interface.ts'
 import { type GuestSubnet, guestSubnet } from './guest-subnet.ts'
+import { GuestTables } from './guest-tables.ts'
 import { HealthBoard } from './health-board.ts'
 import { Hostapd } from './hostapd.ts'
 import { KernelWatch } from './kernel-watch.ts'
-import { applyScript, readCounters, removeTables, rulesAsTheyAre, wholeRuleset } from './nft.ts'
+import { readCounters, removeTables } from './nft.ts'
 import { Presence } from './presence.ts'
 import { checkRights, denied, missingFeatures } from './rights.ts'
-import { outsideElements, ruleset } from './ruleset.ts'
 import { Shaping } from './shaping.ts'
 import { Signs } from './signs.ts'
 import { findUplink, type Uplink } from './uplink.ts'
@@ -59,15 +58,14 @@ export function createNftablesController(config: NetworkConfig, ports: NftablesP
 
 class NftablesController implements NetworkController {
   readonly #config: NetworkConfig
-  readonly #ports: NftablesPorts
   readonly #clock: Clock
   readonly #log: Logger
-  readonly #signal: AbortSignal
   readonly #dir: string
   readonly #subnet: GuestSubnet
   readonly #access = new AccessState()
   readonly #interface: GuestInterface
   readonly #shaping: Shaping
+  readonly #tables: GuestTables
   readonly #signs: Signs
   readonly #dnsmasq: Dnsmasq
   readonly #hostapd: Hostapd
@@ -75,24 +73,18 @@ class NftablesController implements NetworkController {
   readonly #presence: Presence
   readonly #board: HealthBoard
   readonly #tickets = new Map<number, { resolve: () => void; reject: (error: Error) => void }>()
-  readonly #cancels = new Map<string, () => void>()
-  /** What timers have begun and not ended. */
-  readonly #acting = new Set<Promise<void>>()
+  readonly #chores: Chores
   #events: NetworkEvents | undefined
   #lastTicket = 0
   #uplink: Uplink = { uplink: undefined, protect: [], up: false }
-  #loadedRules = ''
-  #warnedOf = ''
   #working: Promise<void> = Promise.resolve()
   #stopped = false
 
   constructor(config: NetworkConfig, ports: NftablesPorts, parts: NftablesParts) {
     const { clock, log } = parts
     this.#config = config
-    this.#ports = ports
     this.#clock = clock
     this.#log = log
-    this.#signal = parts.signal
     this.#dir = parts.folder
     this.#subnet = guestSubnet(config.address, config.dhcp)
     this.#interface = new GuestInterface(config, this.#dir, log)
@@ -109,6 +101,20 @@ class NftablesController implements NetworkController {
     this.#kernel = new KernelWatch(config.interface, parts)
     this.#presence = new Presence(config.interface, this.#subnet, { ...parts, probe: (stations) => this.#kernel.probe(stations) })
     this.#board = new HealthBoard((health) => this.#events?.health(health))
+    this.#chores = new Chores(parts)
+    this.#tables = new GuestTables({
+      config,
+      subnet: this.#subnet,
+      ports,
+      shaping: this.#shaping,
+      board: this.#board,
+      log,
+      uplink: () => this.#uplink,
+      addressesOf: (mac) => this.#presence.addressesOf(mac),
+      beforeReset: () => this.#read(),
+      // What stood for the names of the garden went with the old tables.
+      loaded: () => this.#dnsmasq.forgetNames(),
+    })
   }
 
   async start(events: NetworkEvents, online: readonly Grant[]): Promise<void> {
@@ -135,17 +141,17 @@ class NftablesController implements NetworkController {
       neighbour: (ip, mac, isFresh) => this.#presence.neighbour(ip, mac, isFresh),
       failed: (ip) => this.#presence.failed(ip),
       port: (mac, port) => this.#presence.seen('neighbour', mac, port),
-      changed: () => this.#later('look', SETTLE_MS, () => this.#look()),
-      rules: () => this.#later('check', SETTLE_MS, () => this.#checkRules()),
+      changed: () => this.#chores.later('look', SETTLE_MS, () => this.#look()),
+      rules: () => this.#chores.later('check', SETTLE_MS, () => this.#checkRules()),
     })
     this.#hostapd.start((mac) => this.#presence.seen('hostapd', mac))
     await this.#dnsmasq.start((reason) => {
       if (reason !== undefined) this.#log.warn({ reason }, 'dnsmasq does not run: guests get no addresses and no names')
       this.#board.set('dnsmasq-down', reason)
     })
-    this.#every('read', READ_EVERY_MS, () => this.#read())
+    this.#chores.every('read', READ_EVERY_MS, () => this.#read())
     // A chain without rules comes and goes unannounced.
-    this.#every('drops', DROPS_EVERY_MS, () => this.#lookForDrops())
+    this.#chores.every('drops', DROPS_EVERY_MS, () => this.#tables.lookForDrops())
     await this.#look()
     this.#board.tell()
   }
@@ -176,11 +182,11 @@ class NftablesController implements NetworkController {
     if (this.#stopped) return
     this.#stopped = true
     this.#presence.listen(undefined)
-    for (const cancel of this.#cancels.values()) cancel()
+    this.#chores.stop()
     await Promise.all([this.#kernel.stop(), this.#hostapd.stop(), this.#dnsmasq.stop(again)])
     await this.#working
     // Who is looking just now may still set what is taken back below.
-    await Promise.all(this.#acting)
+    await this.#chores.ended()
     await this.#signs.close(again)
     if (!again) {
       await removeTables()
@@ -220,7 +226,7 @@ class NftablesController implements NetworkController {
     this.#uplink = await findUplink(this.#config)
     const [first] = accessMachine.step(this.#access, { kind: 'interface', present: true, now: this.#clock.mono() })
     if (first?.kind === 'apply') {
-      const outcome = await this.#apply(first.change)
+      const outcome = await this.#tables.apply(first.change)
       if (outcome.kind === 'failed') {
         const missing = await missingFeatures(this.#config.interface)
         throw denied(missing.length > 0 ? missing : [{ path: 'nft', message: `nft refused the ruleset: ${outcome.message}` }])
@@ -228,12 +234,6 @@ class NftablesController implements NetworkController {
       this.#decide({ kind: 'done', now: this.#clock.mono() })
     }
     this.#followUplink(this.#uplink)
-  }
-
-  /** Every table anew, without the clients. */
-  #script(): string {
-    const { interface: device, isolate } = this.#config
-    return `${ruleset({ interface: device, subnet: this.#subnet, ports: this.#ports, isolate, shaped: this.#shaping.isOn })}${outsideElements(this.#uplink)}`
   }
 
   #wish(event: (ticket: number) => AccessEvent): Promise<void> {
@@ -248,13 +248,14 @@ class NftablesController implements NetworkController {
     if (this.#stopped) return
     for (const effect of accessMachine.step(this.#access, event)) this.#act(effect)
     const ms = nextEnd(this.#access, this.#clock.mono())
-    if (ms !== undefined) this.#later('end', ms, () => this.#decide({ kind: 'wake', now: this.#clock.mono() }))
+    if (ms !== undefined) this.#chores.later('end', ms, () => this.#decide({ kind: 'wake', now: this.#clock.mono() }))
   }
 
   #act(effect: AccessEffect): void {
     switch (effect.kind) {
       case 'apply':
-        this.#working = this.#apply(effect.change)
+        this.#working = this.#tables
+          .apply(effect.change)
           .then(
             (outcome): AccessEvent => ({ ...outcome, now: this.#clock.mono() }),
             (error: unknown): AccessEvent => ({ kind: 'failed', message: String(error), now: this.#clock.mono() }),
@@ -262,7 +263,7 @@ class NftablesController implements NetworkController {
           .then((event) => this.#decide(event))
         return
       case 'wake':
-        this.#later('wake', effect.ms, () => this.#decide({ kind: 'wake', now: this.#clock.mono() }))
+        this.#chores.later('wake', effect.ms, () => this.#decide({ kind: 'wake', now: this.#clock.mono() }))
         return
       case 'settle':
         for (const ticket of effect.tickets) {
@@ -279,38 +280,6 @@ class NftablesController implements NetworkController {
         this.#log.warn({ reason: effect.message }, 'the guest rules could not be loaded; tried again in 5 s')
         this.#board.set('rules-lost', effect.message)
     }
-  }
-
-  /** One nft transaction, and one tc call where there are limits. */
-  async #apply(change: AccessChange): Promise<{ kind: 'done' | 'again' } | { kind: 'failed'; message: string }> {
-    if (!change.whole && change.classes.length > 0 && !this.#shaping.isOn && !this.#board.has('no-speed-limits')) {
-      await this.#read()
-      await this.#shape()
-      // The hook that sorts packets comes with the tables.
-      if (this.#shaping.isOn) return { kind: 'again' }
-    }
-    if (change.whole && (this.#shaping.isOn || this.#shaping.isWanted || change.classes.length > 0)) await this.#shape()
-    const shaped = this.#shaping.isOn ? change : { ...change, sort: [] }
-    const repliesTo = (mac: Mac): readonly string[] => this.#presence.addressesOf(mac)
-    const script = `${change.whole ? this.#script() : ''}${changeScript(shaped, repliesTo)}`
-    const [problem] = await Promise.all([
-      script === '' ? undefined : applyScript(script),
-      this.#shaping.isOn ? this.#shaping.limit(change.classes) : undefined,
-    ])
-    if (problem !== undefined) return { kind: 'failed', message: problem }
-    if (this.#shaping.isOn) await this.#shaping.drop(change.dropClasses)
-    if (change.whole) {
-      this.#loadedRules = await rulesAsTheyAre()
-      // What stood for the names of the garden went with the old table.
-      this.#dnsmasq.forgetNames()
-    }
-    return { kind: 'done' }
-  }
-
-  async #shape(): Promise<void> {
-    const problem = await this.#shaping.build()
-    if (problem !== undefined) this.#log.warn({ reason: problem }, 'speed limits are not in effect; guests are online without')
-    this.#board.set('no-speed-limits', problem)
   }
 
   /** Whether there was something to read. */
@@ -345,10 +314,10 @@ class NftablesController implements NetworkController {
     this.#followUplink(uplink)
     if (isThere !== wasThere) this.#decide({ kind: 'interface', present: isThere, now: this.#clock.mono() })
     else if (isThere && isOther) {
-      const problem = await applyScript(outsideElements(uplink))
+      const problem = await this.#tables.followUplink()
       if (problem !== undefined) this.#decide({ kind: 'reload', now: this.#clock.mono() })
     }
-    await this.#lookForDrops()
+    await this.#tables.lookForDrops()
   }
 
   #followUplink(uplink: Uplink): void {
@@ -365,47 +334,13 @@ class NftablesController implements NetworkController {
     // Without the interface there are no rules to lose; they are loaded when it comes.
     if (!this.#access.present) return
     if (this.#access.sending || this.#access.reload) {
-      this.#later('check', SETTLE_MS * 4, () => this.#checkRules())
+      this.#chores.later('check', SETTLE_MS * 4, () => this.#checkRules())
       return
     }
-    const rules = await rulesAsTheyAre()
-    if (this.#access.sending || this.#access.reload || rules === this.#loadedRules || !this.#interface.isThere) return this.#lookForDrops()
+    const isOurs = await this.#tables.areAsLoaded()
+    if (this.#access.sending || this.#access.reload || isOurs || !this.#interface.isThere) return this.#tables.lookForDrops()
     this.#log.warn({}, 'somebody changed or flushed the guest rules; they are loaded anew')
     this.#board.set('rules-lost', 'somebody changed or flushed the rules')
     this.#decide({ kind: 'reload', now: this.#clock.mono() })
-  }
-
-  async #lookForDrops(): Promise<void> {
-    const drops = foreignDrops(await wholeRuleset(), this.#config.interface)
-    const chains = drops.map(({ chain }) => chain).join(', ')
-    if (chains !== '' && chains !== this.#warnedOf)
-      this.#log.warn(
-        { chains },
-        'other rules drop what they do not know, and only they can let guests pass: accept the guest interface there, in forward to and from the uplink, in input udp 53, 67, tcp 53 and the portal',
-      )
-    this.#warnedOf = chains
-    this.#board.set('foreign-drop', chains === '' ? undefined : chains)
-  }
-
-  /** The latest wish of a kind counts. */
-  #later(what: string, ms: number, act: () => Promise<void> | void): void {
-    this.#cancels.get(what)?.()
-    if (this.#stopped || this.#signal.aborted) return
-    this.#cancels.set(
-      what,
-      this.#clock.timer(Math.min(ms, 2 ** 31 - 1), () => {
-        this.#cancels.delete(what)
-        const acting = Promise.resolve(act())
-          .catch((error: unknown) => this.#log.error({ what, reason: String(error) }, 'the guest network could not be looked after'))
-          .finally(() => this.#acting.delete(acting))
-        this.#acting.add(acting)
-      }),
-    )
-  }
-
-  #every(what: string, ms: number, act: () => Promise<unknown>): void {
-    this.#later(what, ms, async () => {
-      await act().finally(() => this.#every(what, ms, act))
-    })
   }
 }
