@@ -125,6 +125,22 @@ export class PayingShop {
     this.mqtt.publish('shop/printer/receipt/cmd/print', JSON.stringify(message), { qos: 1 })
   }
 
+  /** What became of a payment's receipt; undefined where the printer knows of none. */
+  async receipt(payment: JsonObject): Promise<JsonObject | undefined> {
+    const { jobs } = (await this.command('printer', 'receipt', 'jobs')) as { jobs: JsonObject[] }
+    return jobs.find(({ jobId }) => jobId === `receipt-${String(payment.payment)}`)
+  }
+
+  /** Resolves when nothing has come out of the printer for a second. */
+  async quiet(): Promise<void> {
+    for (let still = 0, before = ''; still < 10; ) {
+      await new Promise((wake) => setTimeout(wake, 100))
+      const now = this.#printer?.output ?? ''
+      still = now === before ? still + 1 : 0
+      before = now
+    }
+  }
+
   /** Receipts of an order on the printer's roll. */
   printed(order: string): number {
     return (this.#printer?.output.split(`Order <${order}>`).length ?? 1) - 1
