@@ -18,7 +18,7 @@ import { Hearing } from '../plugins/beacon/hearing.ts'
 import { Crowd } from '../plugins/beacon/presence/crowd.ts'
 import { report, SimulatedController } from '../plugins/beacon/simulator/controller.ts'
 import { Random } from '../plugins/beacon/simulator/random.ts'
-import { UUID } from '../plugins/beacon/testing.ts'
+import { DEFAULTS, UUID } from '../plugins/beacon/testing.ts'
 
 type Contender = 'noble' | 'shopwire'
 type Load = 'beacons' | 'shop' | 'phones' | 'rotating' | 'strangers'
@@ -109,7 +109,7 @@ async function shopwire(): Promise<{ receive: (packet: Buffer) => void; decision
   const controller = new SimulatedController()
   const clock = new HandClock()
   const config: BeaconConfig = {
-    adapter: 'hci0',
+    ...DEFAULTS,
     beacons: Object.fromEntries(
       Array.from({ length: BEACONS }, (_, minor) => [
         `tag-${minor}`,
@@ -121,13 +121,6 @@ async function shopwire(): Promise<{ receive: (packet: Buffer) => void; decision
       { name: 'near', within: 3 },
       { name: 'far', within: 50 },
     ],
-    exponent: 2.2,
-    hysteresis: 0.25,
-    zoneSeconds: 3,
-    enter: { sightings: 3, withinSeconds: 5 },
-    leaveSeconds: 45,
-    health: { silentSeconds: 120, lowBatteryMv: 2400, everyMinutes: 60 },
-    watchdogSeconds: 10,
   }
   let decisions = 0
   const hearing = new Hearing(config, registered(config), performance.now(), {

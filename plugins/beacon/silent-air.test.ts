@@ -8,20 +8,11 @@ import { Port } from './adapter/testing.ts'
 import { type BeaconConfig, registered } from './config.ts'
 import { ibeaconPayload } from './frames/payload.ts'
 import { Hearing } from './hearing.ts'
-import { UUID } from './testing.ts'
+import { DEFAULTS, UUID } from './testing.ts'
 
 const CONFIG: BeaconConfig = {
-  adapter: 'hci0',
+  ...DEFAULTS,
   beacons: { anna: { kind: 'staff', uuid: UUID, major: 2, minor: 1 } },
-  unknown: 'count',
-  zones: [],
-  exponent: 2.2,
-  hysteresis: 0.25,
-  zoneSeconds: 3,
-  enter: { sightings: 3, withinSeconds: 5 },
-  leaveSeconds: 45,
-  health: { silentSeconds: 120, lowBatteryMv: 2400, everyMinutes: 60 },
-  watchdogSeconds: 10,
 }
 const BADGE = {
   address: 'c0:ff:ee:00:02:01',

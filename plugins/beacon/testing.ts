@@ -6,11 +6,27 @@ import { HandClock } from '../../daemon/testing/hand-clock.ts'
 import { PluginHarness } from '../../daemon/testing/plugin-harness.ts'
 import { HciSocket, type SocketEvents } from './adapter/hci-socket.ts'
 import { NobleSession } from './adapter/session.ts'
+import type { BeaconConfig } from './config.ts'
 import plugin from './plugin.ts'
 import { SimulatedController } from './simulator/controller.ts'
 import { BeaconSimulator } from './simulator.ts'
 
 export const UUID = 'FDA50693-A4E2-4FB1-AFCF-C6EB07647825'
+
+/** A shop without beacons, and everything else as it comes. */
+export const DEFAULTS: BeaconConfig = {
+  adapter: 'hci0',
+  beacons: {},
+  unknown: 'count',
+  zones: [],
+  exponent: 2.2,
+  hysteresis: 0.25,
+  zoneSeconds: 3,
+  enter: { sightings: 3, withinSeconds: 5 },
+  leaveSeconds: 45,
+  health: { silentSeconds: 120, lowBatteryMv: 2400, everyMinutes: 60 },
+  watchdogSeconds: 10,
+}
 
 export interface Ear {
   socket: HciSocket

@@ -10,7 +10,7 @@ import { Hearing } from '../hearing.ts'
 import { Air } from '../simulator/air.ts'
 import { Random } from '../simulator/random.ts'
 import { readScene } from '../simulator/scene.ts'
-import { ear, UUID } from '../testing.ts'
+import { DEFAULTS, ear, UUID } from '../testing.ts'
 import { Crowd } from './crowd.ts'
 import { believed } from './doubt.ts'
 import { distanceOf, filterSignal, newSignal } from './filter.ts'
@@ -20,20 +20,6 @@ import { follow, newPresence, type PresenceEffect, type PresenceOptions, presenc
 const SECOND = 1_000
 const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
-
-const CONFIG: BeaconConfig = {
-  adapter: 'hci0',
-  beacons: {},
-  unknown: 'count',
-  zones: [],
-  exponent: 2.2,
-  hysteresis: 0.25,
-  zoneSeconds: 3,
-  enter: { sightings: 3, withinSeconds: 5 },
-  leaveSeconds: 45,
-  health: { silentSeconds: 120, lowBatteryMv: 2400, everyMinutes: 60 },
-  watchdogSeconds: 10,
-}
 
 interface Told {
   at: number
@@ -50,7 +36,7 @@ async function played(
 ): Promise<Told[]> {
   const told: Told[] = []
   let now = 0
-  const all: BeaconConfig = { ...CONFIG, ...config }
+  const all: BeaconConfig = { ...DEFAULTS, ...config }
   const known = registered(all)
   const hearing: Hearing = new Hearing(all, known, 0, {
     presence: (effect) => {
