@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { createClockState } from './clock-sync.ts'
 import type { MonoMs, WallMs } from './contract/plugin.ts'
+import { testFolder } from './testing/folder.ts'
 
 const NOW = Date.UTC(2026, 10, 22)
 
@@ -19,7 +20,7 @@ function box(run: string, answers: (boolean | undefined)[] = []) {
 const settled = () => new Promise((resolve) => setImmediate(resolve))
 
 t.test('a Pi that boots in 1970 is unsynced, whatever else is there', async (t) => {
-  const run = t.testdir({ systemd: { system: {}, timesync: { synchronized: '' } } })
+  const run = testFolder(t, { systemd: { system: {}, timesync: { synchronized: '' } } })
   const { time, state } = box(run)
   time.wall = 60_000
   t.equal(state(), 'unsynced')
@@ -28,7 +29,7 @@ t.test('a Pi that boots in 1970 is unsynced, whatever else is there', async (t) 
 })
 
 t.test('a Pi that boots at its last shutdown is unsynced until the time server has answered', async (t) => {
-  const run = t.testdir({ systemd: { system: {}, timesync: {} } })
+  const run = testFolder(t, { systemd: { system: {}, timesync: {} } })
   const { time, state } = box(run)
   t.equal(state(), 'unsynced')
   await writeFile(join(run, 'systemd/timesync/synchronized'), '')
@@ -38,7 +39,7 @@ t.test('a Pi that boots at its last shutdown is unsynced until the time server h
 })
 
 t.test('with chrony the kernel is asked through timedated, now and then', async (t) => {
-  const run = t.testdir({ systemd: { system: {} } })
+  const run = testFolder(t, { systemd: { system: {} } })
   const { time, state, asked } = box(run, [undefined, false, true])
   for (let second = 0; second < 60; second += 1) {
     time.mono = second * 1_000
@@ -57,7 +58,7 @@ t.test('with chrony the kernel is asked through timedated, now and then', async 
 })
 
 t.test('in a container the clock is the host’s and the year decides', async (t) => {
-  const run = t.testdir({})
+  const run = testFolder(t)
   t.equal(box(run).state(), 'synced')
   await mkdir(join(run, 'systemd'), { recursive: true })
   t.equal(box(run).state(), 'synced')

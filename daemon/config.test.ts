@@ -4,6 +4,7 @@ import t from 'tap'
 import { buildConfig, findConfig, isLoopback, loadConfig } from './config.ts'
 import { Failure } from './contract/errors.ts'
 import type { JsonObject } from './contract/json.ts'
+import { testFolder } from './testing/folder.ts'
 
 const base = (extra: JsonObject = {}): JsonObject => ({ gateway: { id: 'shop-001' }, ...extra })
 
@@ -64,7 +65,9 @@ t.test('what is reachable from the shop floor needs users and a password', async
 })
 
 t.test('secrets come from the environment or from files, never in the broker url', async (t) => {
-  const dir = t.testdir({ 'shopwire.yaml': 'gateway: { id: "${SHOP}" }\nhq: { url: "mqtts://hq.example:8883", password: "${PASS}" }\n' })
+  const dir = testFolder(t, {
+    'shopwire.yaml': 'gateway: { id: "${SHOP}" }\nhq: { url: "mqtts://hq.example:8883", password: "${PASS}" }\n',
+  })
   const file = join(dir, 'shopwire.yaml')
   t.match(loadConfig(file, { SHOP: 'shop-007', PASS: 'x' }).config, { gateway: { id: 'shop-007' }, hq: { password: 'x', ack: 'hq' } })
   t.throws(() => loadConfig(file, { SHOP: 'shop-007' }), { code: 'config-invalid', message: /hq\.password: names \$\{PASS\}/ })
@@ -72,7 +75,7 @@ t.test('secrets come from the environment or from files, never in the broker url
 })
 
 t.test('a file that is not YAML is told with its line', async (t) => {
-  const file = join(t.testdir(), 'bad.yaml')
+  const file = join(testFolder(t), 'bad.yaml')
   writeFileSync(file, 'gateway: { id: shop-001\nlan: [')
   t.throws(() => loadConfig(file, {}), { code: 'config-unreadable', message: /line \d/ })
   t.throws(() => loadConfig(join(file, 'nothing'), {}), { code: 'config-unreadable' })

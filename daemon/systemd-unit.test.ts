@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { copyFileSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
+import { testFolder } from './testing/folder.ts'
 
 const unit = resolve(import.meta.dirname, '../systemd/shopwire.service')
 const text = readFileSync(unit, 'utf8')
@@ -27,7 +28,7 @@ t.test('systemd knows every key of it', { skip }, async (t) => {
 })
 
 t.test('with guest WiFi and beacons: three capabilities more, and still at most 2.6', { skip }, async (t) => {
-  const dir = t.testdir({ 'shopwire.service.d': {} })
+  const dir = testFolder(t, { 'shopwire.service.d': {} })
   copyFileSync(unit, join(dir, 'shopwire.service'))
   copyFileSync(resolve(unit, '../network.conf'), join(dir, 'shopwire.service.d/network.conf'))
   const merged = join(dir, 'shopwire.service')

@@ -7,12 +7,13 @@ import { parse } from 'yaml'
 import { buildConfig, loadConfig } from '../daemon/config.ts'
 import type { Manifest } from '../daemon/contract/plugin.ts'
 import { SchemaSet } from '../daemon/schema.ts'
+import { testFolder } from '../daemon/testing/folder.ts'
 
 const script = resolve(import.meta.dirname, 'install')
 const shippedConfig = resolve(import.meta.dirname, '../config/shopwire.yaml')
 
 function openImage(t: Test, hostname = 'Till-Box_7.example') {
-  const folder = t.testdir({ root: { etc: { hostname: `${hostname}\n` } }, dist: {} })
+  const folder = testFolder(t, { root: { etc: { hostname: `${hostname}\n` } }, dist: {} })
   const root = join(folder, 'root')
   const dist = join(folder, 'dist')
   const build = (version: string, content: string) => {

@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { systemClock } from '../clock.ts'
 import type { Config } from '../config.ts'
@@ -8,6 +7,7 @@ import type { Json, JsonObject } from '../contract/json.ts'
 import type { UpReported } from '../contract/uplink.ts'
 import { createLog } from '../log.ts'
 import { MemoryJournal } from '../testing/memory-journal.ts'
+import { fc } from '../testing/property.ts'
 import { createDesired, type Desired } from './desired.ts'
 import { mergePatch } from './merge-patch.ts'
 

@@ -7,6 +7,7 @@ import { systemClock } from '../clock.ts'
 import { openJournal } from '../journal/journal.ts'
 import { createLog } from '../log.ts'
 import { bundleScript } from '../testing/bundle.ts'
+import { programFolder, testFolder } from '../testing/folder.ts'
 import { createDispatch } from './dispatch.ts'
 
 const KILLS = 6
@@ -41,10 +42,10 @@ function runAndKill(program: string, file: string, paper: string, round: number)
 }
 
 t.test('kill -9 in the middle of printing, again and again: no receipt twice, every command ends once, answers stand', async (t) => {
-  const dir = t.testdir()
+  const dir = testFolder(t)
   const file = join(dir, 'journal.sqlite')
   const paper = join(dir, 'paper')
-  const program = bundleScript(PROGRAM, join(dir, 'printing-gateway.mjs'))
+  const program = bundleScript(PROGRAM, join(programFolder(t), 'printing-gateway.mjs'))
   const answers: Answer[] = []
   for (let round = 0; round < KILLS; round++) answers.push(...(await runAndKill(program, file, paper, round)))
 

@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import t from 'tap'
 import type { CommandResult } from '../contract/command.ts'
 import type { WallMs } from '../contract/plugin.ts'
+import { fc } from '../testing/property.ts'
 import { dispatchMachine } from './dispatch.machine.ts'
 import {
   type Asked,

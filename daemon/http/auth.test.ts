@@ -1,10 +1,11 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { systemClock } from '../clock.ts'
 import type { Clock, MonoMs } from '../contract/plugin.ts'
 import { hashPassword } from '../password.ts'
+import { testFolder } from '../testing/folder.ts'
+import { fc } from '../testing/property.ts'
 import { buildDashboard } from './dashboard/build.ts'
 import { ask, type Fixture, type FixtureOptions, startFixture } from './testing/fixture.ts'
 import { addressKey, newThrottle, throttle } from './throttle.machine.ts'
@@ -56,7 +57,7 @@ t.test('on loopback without a secret the page is open, but not to other web page
 })
 
 t.test('with a token everything but the yes or no of /healthz asks for it, on loopback, too', async (t) => {
-  const dir = t.testdir()
+  const dir = testFolder(t)
   const tokenFile = join(dir, 'token')
   await writeFile(tokenFile, `${TOKEN}\n`)
   const it = await shop(t, { config: { tokenFile } })
@@ -76,13 +77,13 @@ t.test('with a token everything but the yes or no of /healthz asks for it, on lo
 })
 
 t.test('a token file that is missing or too short stops the start', async (t) => {
-  const dir = t.testdir({ short: 'abc' })
+  const dir = testFolder(t, { short: 'abc' })
   await t.rejects(startFixture({ config: { tokenFile: join(dir, 'none') } }), { code: 'secret-unreadable' })
   await t.rejects(startFixture({ config: { tokenFile: join(dir, 'short') } }), { code: 'secret-unreadable' })
 })
 
 t.test('the owner logs in with the password, stays in over a restart, and logs out', async (t) => {
-  const dashboardDir = t.testdir()
+  const dashboardDir = testFolder(t)
   await buildDashboard(dashboardDir)
   const passwordHash = await hashPassword('lucky cat 88')
   const it = await shop(t, { config: { passwordHash }, dashboardDir })
@@ -119,7 +120,7 @@ t.test('the owner logs in with the password, stays in over a restart, and logs o
 t.test('guessing gets slower and slower; the right token still works meanwhile', async (t) => {
   let now = performance.now()
   const clock: Clock = { ...systemClock, mono: () => now as MonoMs }
-  const dashboardDir = t.testdir()
+  const dashboardDir = testFolder(t)
   await buildDashboard(dashboardDir)
   const it = await shop(t, { config: { token: TOKEN }, clock, dashboardDir })
   const port = it.http.port()

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { hashPassword } from '../password.ts'
+import { testFolder } from '../testing/folder.ts'
 import { freePort } from '../testing/processes.ts'
 import { buildDashboard } from './dashboard/build.ts'
 import { type Fixture, type FixtureOptions, startFixture } from './testing/fixture.ts'
@@ -20,7 +21,7 @@ const ARGS = [
 const docsDir = join(dirname(fileURLToPath(import.meta.resolve('@fastify/swagger-ui/package.json'))), 'static')
 
 let browser: Browser
-const dashboardDir = t.testdir()
+const dashboardDir = testFolder(t)
 
 t.before(async () => {
   await buildDashboard(dashboardDir)
@@ -81,7 +82,8 @@ async function fitsEverywhere(t: Test, page: Page, lang: string): Promise<void> 
       const what = `${lang} ${colorScheme} ${width}`
       t.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, `${what}: no sideways scroll`)
       t.strictSame(await page.evaluate(targetFaults), [], `${what}: targets of 44 px`)
-      if (EVERY_VIEW) await page.screenshot({ path: join(t.testdirName, `${what.replaceAll(' ', '-')}.png`), fullPage: true })
+      if (EVERY_VIEW)
+        await page.screenshot({ path: join('.tap/pictures', `${t.name.slice(0, 40)} ${what}.png`.replaceAll(' ', '-')), fullPage: true })
     }
     t.strictSame(await page.evaluate(contrastFaults), [], `${lang} ${colorScheme}: contrast`)
   }

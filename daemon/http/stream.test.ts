@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
-import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { systemClock } from '../clock.ts'
 import type { MonoMs } from '../contract/plugin.ts'
 import { until } from '../testing/processes.ts'
+import { fc } from '../testing/property.ts'
 import { newStream, type StreamEvent, stream } from './stream.machine.ts'
 import { ask, type Fixture, type FixtureOptions, startFixture } from './testing/fixture.ts'
 

@@ -1,9 +1,10 @@
 import t from 'tap'
 import { Counter } from '../ledger/testing/counter.ts'
+import { testFolder } from '../testing/folder.ts'
 import { ask, startFixture } from './testing/fixture.ts'
 
 t.test('visits, payments and sums are asked for in pages, filtered, and as CSV that no spreadsheet runs', async (t) => {
-  const counter = await Counter.open(t.testdir())
+  const counter = await Counter.open(testFolder(t))
   const it = await startFixture({ ledger: counter.ledger })
   t.teardown(async () => {
     await it.stop()

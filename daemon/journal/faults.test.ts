@@ -18,6 +18,7 @@ import t, { type Test } from 'tap'
 import { systemClock } from '../clock.ts'
 import type { CloudEvent } from '../contract/event.ts'
 import type { MonoMs } from '../contract/plugin.ts'
+import { programFolder, testFolder } from '../testing/folder.ts'
 import type { LimitedJournal } from './api.ts'
 import { inspect } from './testing/after-cut.ts'
 import { bundleCommitter } from './testing/committer-program.ts'
@@ -47,7 +48,7 @@ async function accounted(t: Test, journal: LimitedJournal, acknowledged: number)
 }
 
 t.test('HQ is away for long: beacons go first, each drop is told, payments stay, and the file shrinks after', async (t) => {
-  const dir = t.testdir()
+  const dir = testFolder(t)
   const lines: LogLine[] = []
   const maxBytes = 2_000_000
   let journal = await openIn(dir, { maxBytes, lines })
@@ -86,7 +87,7 @@ t.test('HQ is away for long: beacons go first, each drop is told, payments stay,
 })
 
 t.test('full of payments that HQ does not have: beacons are refused, payments are still taken', async (t) => {
-  const journal = await openIn(t.testdir(), { maxBytes: 300_000 })
+  const journal = await openIn(testFolder(t), { maxBytes: 300_000 })
   journal.hold('hq')
   for (let n = 0; n < 400; n += 1) await journal.commit({ events: [paid({ n, fill })] })
   let refusal: unknown
@@ -107,7 +108,7 @@ t.test('full of payments that HQ does not have: beacons are refused, payments ar
 })
 
 t.test('events that HQ has go after their age, also without HQ at all', async (t) => {
-  const journal = await openIn(t.testdir(), { maxAgeMs: 1_500 })
+  const journal = await openIn(testFolder(t), { maxAgeMs: 1_500 })
   journal.hold('hq')
   for (let n = 0; n < 50; n += 1) await journal.commit({ events: [scan({ n })] })
   journal.cursor('hq').advance(30)
@@ -276,9 +277,10 @@ t.test(
   'a sync fails: the answer is not guessed, and what is acknowledged is there',
   { skip: canTrace ? false : 'strace cannot trace here' },
   async (t) => {
-    const program = bundleCommitter(t.testdir())
+    const folder = testFolder(t)
+    const program = bundleCommitter(programFolder(t))
     for (const inject of ['fdatasync,fsync:error=EIO:when=20..60+3', 'pwrite64:error=EIO:when=100..400+23']) {
-      const dir = join(t.testdirName, String(inject.length))
+      const dir = join(folder, String(inject.length))
       mkdirSync(dir, { recursive: true })
       const options = JSON.stringify({ dir, commits: 80, size: 300, reopenEvery: 0, stubborn: true, tuning: { checkpointPages: 40 } })
       const child = spawn(
@@ -311,7 +313,7 @@ t.test(
 )
 
 t.test('a damaged page: keys and what HQ lacks are carried into a new epoch, the file is set aside', async (t) => {
-  const dir = t.testdir()
+  const dir = testFolder(t)
   let journal = await openIn(dir)
   journal.hold('hq')
   await journal.space('plugin:payment').put('intent/1', { amount: 1234 })

@@ -1,13 +1,14 @@
 import { spawn } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t from 'tap'
 import { systemClock } from '../clock.ts'
 import { Failure } from '../contract/errors.ts'
 import type { CloudEvent } from '../contract/event.ts'
 import type { JsonObject } from '../contract/json.ts'
 import type { WallMs } from '../contract/plugin.ts'
+import { programFolder, testFolder } from '../testing/folder.ts'
+import { fc } from '../testing/property.ts'
 import type { StoredEvent } from './api.ts'
 import { Connection } from './connection.ts'
 import { inspect } from './testing/after-cut.ts'
@@ -16,7 +17,7 @@ import { beacon, dataOf, type LogLine, openIn, paid, scan, until } from './testi
 import { Uuid7 } from './uuid7.ts'
 
 t.test('a scan becomes a CloudEvent with a sequence, and is there after a restart', async (t) => {
-  const dir = t.testdir()
+  const dir = testFolder(t)
   const journal = await openIn(dir)
   const heard: StoredEvent[] = []
   journal.follow((events) => heard.push(...events))
@@ -52,7 +53,7 @@ t.test('a scan becomes a CloudEvent with a sequence, and is there after a restar
 })
 
 t.test('any JSON comes back as it was, from the cache and from the file', async (t) => {
-  const dir = t.testdir()
+  const dir = testFolder(t)
   const journal = await openIn(dir)
   const samples = fc.sample(fc.dictionary(fc.string({ unit: 'binary' }), fc.jsonValue()), { numRuns: 100, seed: 5 }) as JsonObject[]
   const given = samples.map((data) => JSON.parse(JSON.stringify(data)) as JsonObject)
@@ -69,7 +70,7 @@ t.test('any JSON comes back as it was, from the cache and from the file', async 
 })
 
 t.test('what cannot be stored is refused alone, and spoils nobody else in its group', async (t) => {
-  const journal = await openIn(t.testdir())
+  const journal = await openIn(testFolder(t))
   const good = journal.commit({ events: [scan()] })
   const circle: JsonObject = {}
   circle.self = circle
@@ -90,7 +91,7 @@ t.test('what cannot be stored is refused alone, and spoils nobody else in its gr
 })
 
 t.test('while the disk is busy commits gather into one transaction, in order; each is whole', async (t) => {
-  const journal = await openIn(t.testdir())
+  const journal = await openIn(testFolder(t))
   const batches: number[] = []
   journal.follow((events) => batches.push(events.length))
   const sequences = await Promise.all(
@@ -117,7 +118,7 @@ t.test('beacons wait for company; a payment takes them along at once', async (t)
       return () => timers.splice(timers.indexOf(one), 1)
     },
   }
-  const journal = await openIn(t.testdir(), { clock })
+  const journal = await openIn(testFolder(t), { clock })
   const bulk = [journal.commit({ events: [beacon()] }), journal.commit({ events: [beacon()] })]
   const group = timers.find((one) => one.ms > 50 && one.ms <= 100)
   t.ok(group, 'they wait 50 to 100 ms')
@@ -134,7 +135,7 @@ t.test('beacons wait for company; a payment takes them along at once', async (t)
 })
 
 t.test('keys: put, replace, delete, list by prefix; a commit moves events and keys together', async (t) => {
-  const dir = t.testdir()
+  const dir = testFolder(t)
   const journal = await openIn(dir)
   const jobs = journal.space('plugin:printer')
   await Promise.all([jobs.put('job/2', { copies: 1 }), jobs.put('job/1', { copies: 2 }), jobs.put('jobs', 0), jobs.put('打印/1', null)])
@@ -164,7 +165,7 @@ t.test('keys: put, replace, delete, list by prefix; a commit moves events and ke
 })
 
 t.test('cursors never go back or beyond the head, and are durable within a second or at the close', async (t) => {
-  const dir = t.testdir()
+  const dir = testFolder(t)
   const journal = await openIn(dir)
   await journal.commit({ events: [scan(), scan(), scan()] })
   const hq = journal.cursor('hq')
@@ -184,7 +185,7 @@ t.test('cursors never go back or beyond the head, and are durable within a secon
 })
 
 t.test('a reader that keeps up reads from memory, one that is far behind from the file, with the same answer', async (t) => {
-  const journal = await openIn(t.testdir())
+  const journal = await openIn(testFolder(t))
   for (let round = 0; round < 5; round += 1) {
     await Promise.all(Array.from({ length: 1_000 }, (_, index) => journal.commit({ events: [scan({ number: round * 1_000 + index })] })))
   }
@@ -201,8 +202,8 @@ t.test('a reader that keeps up reads from memory, one that is far behind from th
 })
 
 t.test('kill -9 in the middle of it, again and again', async (t) => {
-  const dir = t.testdir()
-  const committer = bundleCommitter(dir)
+  const dir = testFolder(t)
+  const committer = bundleCommitter(programFolder(t))
   const acknowledged = () => {
     try {
       return readFileSync(join(dir, 'acknowledged'), 'utf8').split('\n').slice(0, -1).map(Number)
@@ -225,7 +226,7 @@ t.test('kill -9 in the middle of it, again and again', async (t) => {
 })
 
 t.test('a box without a clock boots in 1970: order is by sequence, and nothing is old', async (t) => {
-  const dir = t.testdir()
+  const dir = testFolder(t)
   let wall = 86_400_000
   let synced = false
   const options = {
@@ -254,7 +255,7 @@ t.test('a box without a clock boots in 1970: order is by sequence, and nothing i
 })
 
 t.test('a disk that lies is found by the chain', async (t) => {
-  const dir = t.testdir()
+  const dir = testFolder(t)
   const journal = await openIn(dir)
   for (let n = 0; n < 20; n += 1) await journal.commit({ events: [paid({ n })] })
   await journal.close()
@@ -274,7 +275,7 @@ t.test('a disk that lies is found by the chain', async (t) => {
 })
 
 t.test('sequences are exact up to 2^53, and stop there', async (t) => {
-  const dir = t.testdir()
+  const dir = testFolder(t)
   const first = await openIn(dir)
   await first.commit({ events: [scan()] })
   await first.close()
@@ -294,21 +295,21 @@ t.test('sequences are exact up to 2^53, and stop there', async (t) => {
 })
 
 t.test('a file that is no journal, or cannot be one, gives one clear failure', async (t) => {
-  const foreign = t.testdir()
+  const foreign = testFolder(t)
   const db = await Connection.open(join(foreign, 'journal.db'))
   await db.exec('CREATE TABLE orders (id INTEGER)')
   await db.close()
   await t.rejects(openIn(foreign), { code: 'journal-failed', message: /another program/ })
   t.strictSame(readdirSync(foreign), ['journal.db'], 'and is left alone')
 
-  const newer = t.testdir({ n: {} })
+  const newer = testFolder(t, { n: {} })
   await (await openIn(newer)).close()
   const ours = await Connection.open(join(newer, 'journal.db'))
   await ours.exec('PRAGMA user_version = 99')
   await ours.close()
   await t.rejects(openIn(newer), { code: 'journal-failed', message: /newer shopwire/ })
 
-  const blocked = t.testdir({ data: 'a file where the folder should be' })
+  const blocked = testFolder(t, { data: 'a file where the folder should be' })
   await t.rejects(openIn(join(blocked, 'data')), { code: 'journal-failed' })
 })
 
@@ -325,7 +326,7 @@ t.test('ids sort by time, and within a millisecond by order, whatever the clock 
 })
 
 t.test('a file of garbage is set aside: a new epoch begins, says so, and the next start is quiet', async (t) => {
-  const dir = t.testdir({ 'journal.db': 'not a database at all, '.repeat(1_000) })
+  const dir = testFolder(t, { 'journal.db': 'not a database at all, '.repeat(1_000) })
   writeFileSync(join(dir, 'journal.db-wal'), 'nor is this')
   const lines: LogLine[] = []
   const journal = await openIn(dir, { lines })
@@ -348,7 +349,7 @@ t.test('a file of garbage is set aside: a new epoch begins, says so, and the nex
 
 t.test('a follower that throws stops neither the journal nor the others', async (t) => {
   const lines: LogLine[] = []
-  const journal = await openIn(t.testdir(), { lines })
+  const journal = await openIn(testFolder(t), { lines })
   const heard: number[] = []
   journal.follow(() => {
     throw new Failure('internal', 'a defect')

@@ -2,12 +2,13 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { programFolder, testFolder } from '../testing/folder.ts'
+import { seed } from '../testing/property.ts'
 import { inspect } from './testing/after-cut.ts'
 import { bundleCommitter } from './testing/committer-program.ts'
 import { cutPower, record } from './testing/power-cut.ts'
 
-const committer = bundleCommitter(t.testdir())
-const seed = Number(process.env.SEED ?? 1)
+const committer = bundleCommitter(programFolder(t))
 
 t.setTimeout(30 * 60_000)
 
@@ -24,10 +25,10 @@ async function run(dir: string, powerSafeOverwrite: boolean, cuts: number): Prom
 }
 
 t.test('4,000 power cuts lose nothing', async (t) => {
-  t.strictSame(await run(join(t.testdir(), 'shop'), false, 4_000), [])
+  t.strictSame(await run(join(testFolder(t), 'shop'), false, 4_000), [])
 })
 
 t.test('control: believing in psow loses rows on flash that spoils a sector', async (t) => {
-  const failures = await run(join(t.testdir(), 'psow'), true, 1_000)
+  const failures = await run(join(testFolder(t), 'psow'), true, 1_000)
   t.ok(failures.length > 10, `${failures.length} of 1000 cuts lost something`)
 })

@@ -2,13 +2,14 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { programFolder, testFolder } from '../testing/folder.ts'
 import type { Tuning } from './schema.ts'
 import { inspect } from './testing/after-cut.ts'
 import { bundleCommitter } from './testing/committer-program.ts'
 import { cutPower, type Recording, record } from './testing/power-cut.ts'
 
 const skip = spawnSync('strace', ['-qq', '-o', '/dev/null', 'true']).status === 0 ? false : 'strace cannot trace here'
-const committer = bundleCommitter(t.testdir())
+const committer = bundleCommitter(programFolder(t))
 
 /** Small WALs, so that checkpoints and restarts of the WAL come up often. */
 function recordCommitter(dir: string, tuning: Partial<Tuning>, commits: number): Promise<Recording> {
@@ -29,7 +30,7 @@ async function lose(recording: Recording, dir: string, cuts: { cuts: number; see
 }
 
 t.test('the power goes at any moment: nothing that was acknowledged is lost', { skip }, async (t) => {
-  const dir = t.testdir()
+  const dir = testFolder(t)
   const recording = await recordCommitter(join(dir, 'shop'), {}, 90)
   t.ok(recording.filter((one) => one.do === 'sync').length > 50, 'commits were synced')
   t.ok(
@@ -42,7 +43,7 @@ t.test('the power goes at any moment: nothing that was acknowledged is lost', { 
 })
 
 t.test('control: the same cuts with less careful settings lose acknowledged events', { skip }, async (t) => {
-  const dir = t.testdir()
+  const dir = testFolder(t)
   for (const synchronous of ['NORMAL', 'OFF'] as const) {
     const recording = await recordCommitter(join(dir, synchronous), { synchronous }, 40)
     const cut = await lose(recording, join(dir, 'cut'), { cuts: 30, seed: 2, spoil: false })

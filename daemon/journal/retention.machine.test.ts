@@ -1,5 +1,5 @@
-import fc from 'fast-check'
 import t from 'tap'
+import { fc } from '../testing/property.ts'
 import { BULK_WAIT_MS, GROUP_EVENTS, type GroupingEffect, grouping, newGrouping } from './grouping.machine.ts'
 import { IDLE_MS, newRetention, PRESSED_ROOM_BYTES, type RetentionEffect, retention, SLICE_ROWS } from './retention.machine.ts'
 

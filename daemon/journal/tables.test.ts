@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import t from 'tap'
+import { testFolder } from '../testing/folder.ts'
 import { openIn, scan } from './testing/support.ts'
 
 const OPTIONS = {
@@ -10,7 +11,7 @@ const OPTIONS = {
 const sale = (key: string, at: number, till: string) => ({ table: 'sales', key, row: { at, till, amount: at * 10 } })
 
 t.test('what a reader made of the events is found again by its fields, page by page, after a restart', async (t) => {
-  const dir = t.testdir()
+  const dir = testFolder(t)
   const first = await openIn(dir)
   const tables = await first.tables('shop', OPTIONS)
   t.equal(tables.version, undefined, 'new')
@@ -46,7 +47,7 @@ t.test('what a reader made of the events is found again by its fields, page by p
 })
 
 t.test('rows of another meaning go, but for those that are kept', async (t) => {
-  const journal = await openIn(t.testdir())
+  const journal = await openIn(testFolder(t))
   t.teardown(() => journal.close())
   const old = await journal.tables('shop', OPTIONS)
   await old.reset([])
@@ -61,7 +62,7 @@ t.test('rows of another meaning go, but for those that are kept', async (t) => {
 })
 
 t.test('rows and position are one: what fails leaves both as they were', async (t) => {
-  const journal = await openIn(t.testdir())
+  const journal = await openIn(testFolder(t))
   t.teardown(() => journal.close())
   const tables = await journal.tables('shop', OPTIONS)
   await tables.reset([])
@@ -77,7 +78,7 @@ t.test('rows and position are one: what fails leaves both as they were', async (
 })
 
 t.test('lazy rows never weaken an event: after them a commit still waits for the disk', async (t) => {
-  const dir = t.testdir()
+  const dir = testFolder(t)
   const journal = await openIn(dir)
   const tables = await journal.tables('shop', OPTIONS)
   await tables.reset([])

@@ -1,11 +1,12 @@
 import t, { type Test } from 'tap'
-import { Counter, type CounterOptions, DAY, MINUTE, shopFolder } from './testing/counter.ts'
+import { testFolder } from '../testing/folder.ts'
+import { Counter, type CounterOptions, DAY, MINUTE } from './testing/counter.ts'
 import { traffic } from './testing/traffic.ts'
 import { score } from './testing/truth-table.ts'
 import { runTraffic } from './testing/week.ts'
 
 async function shop(t: Test, options: CounterOptions = {}): Promise<Counter> {
-  const counter = await Counter.open(shopFolder(t), options)
+  const counter = await Counter.open(testFolder(t), options)
   t.teardown(() => counter.close())
   return counter
 }
@@ -342,7 +343,7 @@ t.test('erasure takes the person out of everything here and revokes the links, a
 
 t.test('a busy day with known truth: no proof names the wrong person, nearly all that can be found is found', async (t) => {
   const given = traffic({ seed: 7, days: 1, visitsADay: 500, paymentsADay: 300, start: Date.parse('2026-11-16T00:00:00+08:00') })
-  const { current, told, visits, counter } = await runTraffic(shopFolder(t), given)
+  const { current, told, visits, counter } = await runTraffic(testFolder(t), given)
   t.teardown(() => counter.close())
   const { methods } = score(given, current)
   for (const one of methods.filter(({ method }) => method !== 'single_candidate')) {

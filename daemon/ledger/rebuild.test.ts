@@ -2,10 +2,11 @@ import { cpSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { openIn } from '../journal/testing/support.ts'
+import { testFolder } from '../testing/folder.ts'
 import { HandClock } from '../testing/hand-clock.ts'
 import { createLedger } from './ledger.ts'
 import { PROJECTION, TABLES } from './projection.ts'
-import { Counter, type CounterOptions, DAY, dump, MINUTE, openJournalIn, SETTINGS, shopFolder } from './testing/counter.ts'
+import { Counter, type CounterOptions, DAY, dump, MINUTE, openJournalIn, SETTINGS } from './testing/counter.ts'
 import { Death, mortal } from './testing/mortal-journal.ts'
 import { random, traffic } from './testing/traffic.ts'
 import { fill, outcome } from './testing/week.ts'
@@ -25,7 +26,7 @@ let template = ''
 let whole: Awaited<ReturnType<typeof run>>
 
 t.before(async () => {
-  template = join(shopFolder(t), 'template')
+  template = join(testFolder(t), 'template')
   mkdirSync(template)
   const journal = await openIn(template)
   await fill(journal, { ...given, events: given.events.slice(0, half) })

@@ -1,9 +1,10 @@
 import t, { type Test } from 'tap'
+import { testFolder } from '../testing/folder.ts'
 import { HandClock } from '../testing/hand-clock.ts'
-import { Counter, type CounterOptions, DAY, HOUR, MINUTE, openJournalIn, shopFolder } from './testing/counter.ts'
+import { Counter, type CounterOptions, DAY, HOUR, MINUTE, openJournalIn } from './testing/counter.ts'
 
 async function shop(t: Test, options: CounterOptions = {}): Promise<Counter> {
-  const counter = await Counter.open(shopFolder(t), options)
+  const counter = await Counter.open(testFolder(t), options)
   t.teardown(() => counter.close())
   return counter
 }
@@ -191,7 +192,7 @@ t.test('signs of the wrong shape are no signs', async (t) => {
 })
 
 t.test('a ledger that finds a journal of the past ends its visits in their order, not all at its end', async (t) => {
-  const dir = shopFolder(t)
+  const dir = testFolder(t)
   const clock = new HandClock('2026-11-22T02:00:00Z')
   const { journal } = await openJournalIn(dir, clock)
   for (let hour = 0; hour < 3; hour++) {

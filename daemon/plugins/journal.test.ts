@@ -5,6 +5,7 @@ import type { CloudEvent } from '../contract/event.ts'
 import type { LimitedJournal } from '../journal/api.ts'
 import { openJournal } from '../journal/journal.ts'
 import { createLog } from '../log.ts'
+import { testFolder } from '../testing/folder.ts'
 import { PluginLab } from '../testing/plugin-lab.ts'
 
 const open = (dir: string): Promise<LimitedJournal> =>
@@ -22,7 +23,7 @@ const open = (dir: string): Promise<LimitedJournal> =>
 t.test(
   'on the real journal: what was acknowledged outlives crash, reload and daemon; subscriber and keys go on where they were',
   async (t) => {
-    const dir = t.testdir()
+    const dir = testFolder(t)
     let journal = await open(dir)
     const sections = { lab: { listen: true }, tills: { devices: { one: { port: 'a' } } } }
     const first = await PluginLab.start({ plugins: ['lab', 'tills'], sections, journal })

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import type { MonoMs } from '../contract/plugin.ts'
+import { fc } from '../testing/property.ts'
 import { LIMITS, type SupervisorEffect, type SupervisorEvent, SupervisorMachine, stopped, type Timer } from './supervisor.machine.ts'
 
 const at = (ms: number): MonoMs => ms as MonoMs

@@ -1,7 +1,7 @@
 /** Programs that a test starts again and again, built once: without a loader they begin in a fraction of the time. */
 import { buildSync } from 'esbuild'
 
-/** `outfile` (.mjs) stands where its packages are found: in a folder of the repository, such as `t.testdir()`. */
+/** `outfile` (.mjs) stands where its packages are found: see `programFolder`. */
 export function bundleScript(entry: string, outfile: string): string {
   buildSync({
     entryPoints: [entry],

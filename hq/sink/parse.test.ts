@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib'
-import fc from 'fast-check'
 import t from 'tap'
 import { Failure } from '../../daemon/contract/errors.ts'
+import { fc } from '../../daemon/testing/property.ts'
 import { parseEvents, parseState, parseSync } from './parse.ts'
 import { batchOf } from './store.suite.ts'
 

@@ -1,5 +1,5 @@
-import fc from 'fast-check'
 import t from 'tap'
+import { fc } from '../../daemon/testing/property.ts'
 import { type Coverage, cover, NOTHING } from './coverage.machine.ts'
 import { deadline, newSink, SINK_TUNING, type SinkEffect, sinkMachine } from './sink.machine.ts'
 

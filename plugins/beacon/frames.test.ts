@@ -1,8 +1,8 @@
 /** Golden bytes and spoilt ones, through the sieve and the real noble to frames. */
 
-import fc from 'fast-check'
 import t from 'tap'
 import { HandClock } from '../../daemon/testing/hand-clock.ts'
+import { fc } from '../../daemon/testing/property.ts'
 import { beaconKey, eddystoneKey, type Frame, framesOf, powerOf, proximityKey, urlKey } from './frames/frames.ts'
 import { ibeaconPayload, WECHAT_UUID } from './frames/payload.ts'
 import { fuzz } from './fuzz.ts'

@@ -3,6 +3,7 @@ import { copyFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { JsonObject } from '../../daemon/contract/json.ts'
+import { testFolder } from '../../daemon/testing/folder.ts'
 import { type HarnessOptions, PluginHarness } from '../../daemon/testing/plugin-harness.ts'
 import start from './plugin.ts'
 import { listFindings, waitingFindings } from './redeem/findings.ts'
@@ -48,7 +49,7 @@ t.test('money in doubt is named, with the question to paste; the provider that g
 })
 
 t.test('keys that can be read no more, and a route to nowhere', async (t) => {
-  const privateKey = join(t.testdir(), 'wechat-merchant.pem')
+  const privateKey = join(testFolder(t), 'wechat-merchant.pem')
   copyFileSync(String(testKeys().config.wechat.privateKey), privateKey)
   const { shop } = await payShop(t, { wechat: { privateKey }, route: { unionpay: 'hq' } })
   rmSync(privateKey)

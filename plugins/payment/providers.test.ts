@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { Failure } from '../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
+import { testFolder } from '../../daemon/testing/folder.ts'
 import { AlipaySimulator } from './simulators/alipay.ts'
 import type { Faults } from './simulators/faults.ts'
 import { ALIPAY_CODE, everything, HASTY, payShop, testKeys, WECHAT_CODE } from './testing.ts'
@@ -104,7 +105,7 @@ t.test('wechat: a clock that is 10 minutes off gives no answer that counts, and 
 })
 
 t.test("a provider's certificate that does not verify: UNKNOWN, a clear state, and nothing was charged", { skip: openssl() }, async (t) => {
-  const dir = t.testdir()
+  const dir = testFolder(t)
   const [key, cert] = [join(dir, 'key.pem'), join(dir, 'cert.pem')]
   execFileSync(
     'openssl',
@@ -202,7 +203,7 @@ t.test(
   'signatures as openssl makes them: the simulators check what the vendors document, not what the SDK does',
   { skip: openssl() },
   async (t) => {
-    const dir = t.testdir()
+    const dir = testFolder(t)
     execFileSync('openssl', ['genrsa', '-out', join(dir, 'key.pem'), '2048'], { stdio: 'ignore' })
     execFileSync('openssl', ['rsa', '-in', join(dir, 'key.pem'), '-pubout', '-out', join(dir, 'pub.pem')], { stdio: 'ignore' })
     const sign = (text: string) =>

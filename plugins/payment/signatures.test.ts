@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { mock } from 'node:test'
 import t, { type Test } from 'tap'
 import type { Clock, WallMs } from '../../daemon/contract/plugin.ts'
+import { testFolder } from '../../daemon/testing/folder.ts'
 import {
   ALIPAY_ANSWER,
   ALIPAY_REQUEST,
@@ -68,7 +69,7 @@ async function parrot(t: Test, headers: Record<string, string>, body: string) {
 }
 
 function keysIn(t: Test) {
-  const dir = t.testdir()
+  const dir = testFolder(t)
   const [privateKey, publicKey] = [join(dir, 'merchant.pem'), join(dir, 'provider.pub.pem')]
   writeFileSync(privateKey, MERCHANT_PRIVATE)
   writeFileSync(publicKey, PROVIDER_PUBLIC)

@@ -1,5 +1,5 @@
 /** How the runs of payment.simulation.ts are drawn, for the everyday test and the long one. */
-import fc from 'fast-check'
+import { fc } from '../../daemon/testing/property.ts'
 import { type Action, type Bug, type Options, World } from './payment.simulation.ts'
 
 const often = (most: number) => fc.oneof(fc.constant(0), fc.integer({ min: 0, max: most }))

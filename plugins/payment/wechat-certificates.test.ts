@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { JsonObject } from '../../daemon/contract/json.ts'
+import { testFolder } from '../../daemon/testing/folder.ts'
 import {
   API_V3_KEY,
   MERCHANT_PRIVATE,
@@ -26,7 +27,7 @@ interface Changes {
 
 /** A shop with an APIv3 key and no platform key of its own, at a WeChat Pay that signs with a platform certificate. */
 async function certificateShop(t: Test, { sealedWith = API_V3_KEY, signedWith = PROVIDER_PRIVATE, config = {} }: Changes = {}) {
-  const dir = t.testdir()
+  const dir = testFolder(t)
   const [privateKey, apiV3Key] = [join(dir, 'merchant.pem'), join(dir, 'api-v3-key')]
   writeFileSync(privateKey, MERCHANT_PRIVATE)
   writeFileSync(apiV3Key, `${API_V3_KEY}\n`)

@@ -1,6 +1,7 @@
 /** What decides, without clock or network. */
-import fc from 'fast-check'
+
 import t from 'tap'
+import { fc } from '../../daemon/testing/property.ts'
 import { lockoutMachine, newLockout } from './logins/lockout.machine.ts'
 import { maskedPhone, normalPhone } from './logins/phone.ts'
 import { newSms, smsLimits, smsMachine } from './logins/sms.machine.ts'

@@ -1,5 +1,5 @@
-import fc from 'fast-check'
 import t from 'tap'
+import { fc } from '../../daemon/testing/property.ts'
 import { ASB, bytesOf, CHINESE, COMMANDS, QR_HELLO, STATUS } from './golden.ts'
 import { Paper } from './paper/paper.ts'
 import { renderSvg } from './paper/render-svg.ts'

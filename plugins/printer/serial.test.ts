@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { Json } from '../../daemon/contract/json.ts'
+import { testFolder } from '../../daemon/testing/folder.ts'
 import { PluginHarness } from '../../daemon/testing/plugin-harness.ts'
 import { SerialCable } from '../../daemon/testing/serial-cable.ts'
 import start from './plugin.ts'
@@ -74,7 +75,7 @@ t.test('the simulator as a tool: listens, prints what it gets, stops when told',
   const controller = new AbortController()
   let said = ''
   let heard = () => {}
-  const dir = t.testdir()
+  const dir = testFolder(t)
   const running = simulate(
     ['--listen', '127.0.0.1:0', '--speed', '0', '--text', '--svg', dir],
     (text) => {

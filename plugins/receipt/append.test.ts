@@ -1,6 +1,7 @@
 /** Coupon and claim code on the paper before the cut: in the right place, never at the cost of the till's own bytes. */
-import fc from 'fast-check'
+
 import t from 'tap'
+import { fc } from '../../daemon/testing/property.ts'
 import { Tokenizer } from './capture/tokenizer.ts'
 import { readSheet, sheetText } from './paper/read.ts'
 import { type CutForm, simulatedReceipt } from './simulator/receipts.ts'

@@ -1,8 +1,9 @@
 /** What a till prints, read back: vendors' bytes, an independent encoder's receipts, and anything at all. */
-import fc from 'fast-check'
+
 import iconv from 'iconv-lite'
 import { commands, transform } from 'receiptline'
 import t from 'tap'
+import { fc } from '../../daemon/testing/property.ts'
 import { type CapturedPaper, CaptureState, captureMachine } from './capture/capture.machine.ts'
 import type { Encoding } from './capture/encodings.ts'
 import { Tokenizer } from './capture/tokenizer.ts'

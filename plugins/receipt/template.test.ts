@@ -1,6 +1,7 @@
 /** Line patterns, amounts, extraction and the template that is proposed. Pure. */
-import fc from 'fast-check'
+
 import t from 'tap'
+import { fc } from '../../daemon/testing/property.ts'
 import { CaptureState, captureMachine } from './capture/capture.machine.ts'
 import { type ReceiptForm, simulatedReceipt } from './simulator/receipts.ts'
 import { amountAt, type Money } from './template/amount.ts'

@@ -1,5 +1,5 @@
-import fc from 'fast-check'
 import t from 'tap'
+import { fc } from '../../daemon/testing/property.ts'
 import { GOLDEN } from './golden.ts'
 import { FRAMINGS, MAX_FRAME } from './protocol/framing.ts'
 import { checkDigit, expandUpcE, hasCheckDigit, tradeItem } from './protocol/gtin.ts'

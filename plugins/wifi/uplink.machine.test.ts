@@ -1,6 +1,7 @@
 /** The box must never lock itself out: every schedule of faults, restarts and power cuts, with the real machine and a simulated NetworkManager. */
-import fc from 'fast-check'
+
 import t from 'tap'
+import { fc } from '../../daemon/testing/property.ts'
 import { uplinkMachine } from './uplink.machine.ts'
 import { type Durable, newUplink, type UplinkEffect, type UplinkEvent, type UplinkPolicy, type UplinkState } from './uplink.state.ts'
 

@@ -1,7 +1,4 @@
 /** A shop's ledger on a real journal file, for tests: tells it what plugins would, and waits for what comes of it. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { ClockState } from '../../contract/event.ts'
 import type { JsonObject } from '../../contract/json.ts'
 import type { Draft, LimitedJournal, StoredEvent } from '../../journal/api.ts'
@@ -15,16 +12,6 @@ export const MINUTE = 60_000
 export const HOUR = 3_600_000
 export const DAY = 86_400_000
 export const SETTINGS: VisitSettings = { leaveGrace: 5 * MINUTE, momentHold: 15 * MINUTE, longest: 16 * HOUR, sleepingDays: 30 }
-
-/**
- * A folder that goes once what was opened in it is closed. tap takes its own `testdir` away before the teardowns run: a journal that is
- * still open makes files in it meanwhile, and the test fails. Even a closed one may be about to lay down its ballast.
- */
-export function shopFolder(t: { teardown(done: () => void): unknown }): string {
-  const dir = mkdtempSync(join(tmpdir(), 'shopwire-ledger-'))
-  t.teardown(() => rmSync(dir, { recursive: true, force: true, maxRetries: 10 }))
-  return dir
-}
 
 export interface CounterOptions {
   clock?: HandClock

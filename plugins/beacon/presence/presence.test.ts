@@ -1,8 +1,8 @@
 /** Scenes with a known truth, on a simulated clock: who came, who went, and nobody else. */
 
-import fc from 'fast-check'
 import t from 'tap'
 import { HandClock } from '../../../daemon/testing/hand-clock.ts'
+import { fc } from '../../../daemon/testing/property.ts'
 import type { BeaconConfig } from '../config.ts'
 import { registered } from '../config.ts'
 import { proximityKey } from '../frames/frames.ts'

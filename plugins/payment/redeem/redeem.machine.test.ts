@@ -1,7 +1,8 @@
 /** The real machine in simulated shops: random faults, then healing, then everything must have come right. */
-import fc from 'fast-check'
+
 import t from 'tap'
 import type { MonoMs, WallMs } from '../../../daemon/contract/plugin.ts'
+import { fc } from '../../../daemon/testing/property.ts'
 import { boot, redeemMachine } from './redeem.machine.ts'
 import type { Redemption } from './redemption.ts'
 import { actions, live } from './testing/world.ts'

@@ -1,6 +1,7 @@
 /** The long run of redeem.machine.test.ts: `npm run soak`. */
-import fc from 'fast-check'
+
 import t from 'tap'
+import { fc } from '../../../daemon/testing/property.ts'
 import { actions, live } from './testing/world.ts'
 
 t.setTimeout(0)

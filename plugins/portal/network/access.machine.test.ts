@@ -1,7 +1,8 @@
 /** What the kernel is told of who may be online: bursts, failures, restarts, told as events. */
-import fc from 'fast-check'
+
 import t from 'tap'
 import type { MonoMs } from '../../../daemon/contract/plugin.ts'
+import { fc } from '../../../daemon/testing/property.ts'
 import { type AccessChange, type AccessEffect, type AccessEvent, AccessState, accessMachine, nextEnd, usageOf } from './access.machine.ts'
 
 const ANNA = '02:00:5e:00:00:01'

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import type { MonoMs } from '../../../daemon/contract/plugin.ts'
+import { fc } from '../../../daemon/testing/property.ts'
 import type { StatusReport } from '../protocol/status.ts'
 import { isFinal, type Job, type Progress } from './job.ts'
 import { boot, printMachine } from './print.machine.ts'

@@ -2,11 +2,12 @@
  * Shops, their payments, a network that loses, delays and repeats, an HQ: all simulated, around the real machine. A gateway dies
  * between any two effects and starts again from what was durable.
  */
-import fc from 'fast-check'
+
 import type { ErrorCode } from '../../../../daemon/contract/errors.ts'
 import { Failure } from '../../../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../../../daemon/contract/json.ts'
 import type { MonoMs, WallMs } from '../../../../daemon/contract/plugin.ts'
+import { fc } from '../../../../daemon/testing/property.ts'
 import type { OpenPayment, PaymentOutcome } from '../api.ts'
 import { boot, mayComplete, nextDue, redeemMachine } from '../redeem.machine.ts'
 import type { Question, RedeemEffect, RedeemEvent, RedeemState, Settings } from '../redeem-state.ts'
