@@ -12,7 +12,8 @@ import type { Log } from '../log.ts'
 import { Backoff } from './backoff.ts'
 import type { Calendar } from './calendar.ts'
 import { compact, concerns, type Fact, PAYMENT, Timeline, VISIT } from './facts.ts'
-import { type LinkingEffect, type LinkingEvent, linking, newLinking, nextCount, type Payment, RULE } from './linking.machine.ts'
+import { type LinkingEffect, newLinking, type Payment } from './linking/state.ts'
+import { type LinkingEvent, linking, nextCount, RULE } from './linking.machine.ts'
 import { type Memory, readMemory, SPACE, VISITORS } from './memory.ts'
 import {
   type Known,

@@ -1,7 +1,7 @@
 /** What the ledger remembers between starts: small keys beside the events. */
 import type { Sequence } from '../contract/event.ts'
 import type { Journal } from '../journal/api.ts'
-import type { Claim, LinkingState, Payment, Session, Stay } from './linking.machine.ts'
+import type { Claim, LinkingState, Payment, Session, Stay } from './linking/state.ts'
 import { restore, type Visit, type VisitsState } from './visits.machine.ts'
 
 export const SPACE = 'ledger'

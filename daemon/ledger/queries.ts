@@ -3,7 +3,7 @@ import { Failure } from '../contract/errors.ts'
 import type { Condition, Tables } from '../journal/api.ts'
 import type { DayRow, LedgerPage, LinkRow, PaymentQuery, PaymentRow, StatsAnswer, VisitQuery, VisitRow } from './api.ts'
 import { type Calendar, isDay, shiftDay } from './calendar.ts'
-import type { Payment } from './linking.machine.ts'
+import type { Payment } from './linking/state.ts'
 import { newDay, type Table } from './projection.ts'
 import { statsOf } from './stats.ts'
 

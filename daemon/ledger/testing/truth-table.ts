@@ -1,6 +1,6 @@
 /** How right the links are, by method, against what was seen beside the till. */
 import type { Linked, Method } from '../facts.ts'
-import { METHODS } from '../linking.machine.ts'
+import { METHODS } from '../linking/proof.ts'
 import type { Traffic, Truth } from './traffic.ts'
 
 export interface MethodScore {
