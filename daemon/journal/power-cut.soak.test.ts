@@ -1,4 +1,4 @@
-/** Thousands of power cuts. `SEED=n npx tap daemon/journal/power-cut.soak.test.ts` takes others. */
+/** Thousands of power cuts. `SHOPWIRE_SEED=n npx tap daemon/journal/power-cut.soak.test.ts` takes others. */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'

@@ -1,9 +1,11 @@
+import { randomInt } from 'node:crypto'
 import t from 'tap'
 import { type Bug, simulate } from './hq-simulation.ts'
 
-/** More of them: SHOPWIRE_SEEDS=20000. One again: SHOPWIRE_SEED=4711. */
+/** More of them: SHOPWIRE_SEEDS=20000. One again: SHOPWIRE_SEED=4711. Others: SHOPWIRE_SEED=random. */
 const SEEDS = Number(process.env.SHOPWIRE_SEEDS ?? 200)
-const ONE = process.env.SHOPWIRE_SEED
+const RANDOM = process.env.SHOPWIRE_SEED === 'random'
+const ONE = RANDOM ? undefined : process.env.SHOPWIRE_SEED
 
 if (SEEDS > 200) t.setTimeout(0)
 
@@ -11,8 +13,8 @@ t.test(
   'whatever network, broker and crashes do to a shop’s day, HQ ends up with all of it, and nothing goes before HQ has it',
   async (t) => {
     const seen: Record<string, number> = {}
-    const from = ONE === undefined ? 1 : Number(ONE)
-    const to = ONE === undefined ? SEEDS : from
+    const from = RANDOM ? randomInt(1, 2 ** 31) : Number(ONE ?? 1)
+    const to = ONE === undefined ? from + SEEDS - 1 : from
     const failed: string[] = []
     for (let seed = from; seed <= to; seed++) {
       const outcome = simulate(seed)
