@@ -1,7 +1,5 @@
 /** Real processes for the end-to-end tests: the built gateway, mosquitto, the HQ sink. All on loopback, all killed by `end`. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { randomInt } from 'node:crypto'
-import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect as connectTcp, createServer, type Server, type Socket } from 'node:net'
@@ -10,52 +8,12 @@ import { join, resolve } from 'node:path'
 import mqtt, { type MqttClient } from 'mqtt'
 import { DaemonClient, SOCKET_NAME } from '../cli/client.ts'
 import type { JsonObject } from '../contract/json.ts'
+import { freePort } from './free-port.ts'
+import { until } from './until.ts'
+
+export { freePort, until }
 
 const bundle = resolve(import.meta.dirname, '../../dist/shopwire.cjs')
-
-/** Below 32768, where Linux begins to give ports to outgoing connections and to those who ask for any. */
-const PORTS = { from: 20_000, to: 32_000 }
-
-/**
- * A TCP port of 127.0.0.1 that nobody else gets, however long it takes until something listens on it. The UDP port of the same
- * number is kept by this process until it ends: that is what the tests of other processes look at.
- */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(PORTS.from, PORTS.to)
-    if (!(await reserved(port))) continue
-    const probe = createServer().listen(port, '127.0.0.1')
-    const free = await once(probe, 'listening').then(
-      () => true,
-      () => false,
-    )
-    if (!free) continue
-    probe.close()
-    await once(probe, 'close')
-    return port
-  }
-}
-
-async function reserved(port: number): Promise<boolean> {
-  const mark = createSocket('udp4').unref()
-  mark.bind({ port, address: '127.0.0.1', exclusive: true })
-  return once(mark, 'listening').then(
-    () => true,
-    () => {
-      mark.close()
-      return false
-    },
-  )
-}
-
-/** Looks again after 5 ms, then less and less often, down to ten times a second, until `done` holds. */
-export async function until(done: () => boolean | Promise<boolean>, what: string, ms = 100_000): Promise<void> {
-  const end = performance.now() + ms
-  for (let pause = 5; !(await done()); pause = Math.min(100, pause * 1.5)) {
-    if (performance.now() > end) throw new Error(`waited ${ms} ms for: ${what}`)
-    await new Promise((wake) => setTimeout(wake, pause))
-  }
-}
 
 /** Everything one test starts; `end` stops it all and removes its folder. */
 export class Shopfloor {
@@ -103,7 +61,10 @@ export class Shopfloor {
       [`listener ${port} 127.0.0.1`, 'allow_anonymous true', 'max_queued_messages 0', 'log_type error', ...lines, ''].join('\n'),
     )
     const child = this.spawn('/usr/sbin/mosquitto', ['-c', file])
-    await until(() => portOpen(port), `mosquitto on ${port}`)
+    await until(() => {
+      if (ended(child)) throw new Error(`mosquitto ended (exit ${child.exitCode ?? child.signalCode}): ${child.output}`)
+      return portOpen(port)
+    }, `mosquitto on ${port}`)
     return child
   }
 
