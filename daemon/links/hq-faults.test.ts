@@ -78,7 +78,8 @@ t.test('lost batches, acks of another epoch, acks too high: all arrives, nothing
   hq.faults.ack = 'twice'
   hq.acknowledge(GATEWAY)
   await until(() => lab.journal.cursor('hq').position === 600, 'a proper ack')
-  t.ok(lab.lines.filter((line) => line.includes('acknowledged another epoch')).length <= 1)
+  const lines = (words: string) => lab.lines.filter((line) => line.includes(words)).length
+  t.ok(lines('acknowledged another epoch') <= lines('connected to HQ'), 'once a connection')
 })
 
 t.test('HQ is restored from last night’s backup: the shop sends what is missing, and says what it no longer has', async (t) => {
@@ -86,7 +87,8 @@ t.test('HQ is restored from last night’s backup: the shop sends what is missin
   t.teardown(() => lab.end())
   await lab.broker()
   const hq = await lab.fakeHq()
-  lab.start({ tuning: { syncMinMs: 300, syncMaxMs: 500 } })
+  // Nothing is sent a second time while HQ is restored: what is under way then would fill the hole.
+  lab.start({ tuning: { syncMinMs: 300, syncMaxMs: 500, progressMs: 200_000 } })
   await lab.scan(500)
   await until(() => lab.journal.cursor('hq').position === 500, 'all to be stored')
   hq.restore(120)

@@ -41,6 +41,7 @@ t.test('HQ is away while the shop works: nothing is lost, the log stays quiet, s
   const link = lab.start()
   await lab.scan(5)
   await lab.complete(t)
+  const before = lab.lines.length
   await lab.stopBroker()
   for (let at = 0; at < 40; at++) await lab.scan(10)
   await until(() => link.status().attempts >= 8, 'some attempts')
@@ -50,7 +51,7 @@ t.test('HQ is away while the shop works: nothing is lost, the log stays quiet, s
   const about = lab.lines.filter((line) => line.includes('HQ is away'))
   t.ok(about.length <= 2, `${about.length} lines for ${link.status().attempts} attempts`)
   t.notOk(
-    lab.lines.some((line) => (JSON.parse(line) as { level: number }).level >= 40),
+    lab.lines.slice(before).some((line) => (JSON.parse(line) as { level: number }).level >= 40),
     'HQ away is neither an error nor a warning',
   )
   await lab.broker()
@@ -97,7 +98,8 @@ t.test('a broker that acknowledges while no sink is there: nothing counts as sto
   t.equal(link.status().backlog, 400)
   await lab.sink()
   await lab.complete(t)
-  t.ok(lab.lines.filter((line) => line.includes('not acknowledged')).length <= 1)
+  const lines = (words: string) => lab.lines.filter((line) => line.includes(words)).length
+  t.ok(lines('not acknowledged') <= lines('connected to HQ'), 'once a connection')
 
   await lab.stopSink()
   await lab.scan(300)

@@ -152,9 +152,12 @@ export class HqLab {
   }
 
   async end(): Promise<void> {
-    await this.link?.stop()
-    await this.stopSink()
-    await this.#store?.close()
-    await this.floor.end()
+    try {
+      await this.link?.stop()
+      await this.stopSink()
+      await this.#store?.close()
+    } finally {
+      await this.floor.end()
+    }
   }
 }

@@ -8,14 +8,12 @@ import { GATEWAY, HqLab } from './hq-link.testing.ts'
 
 async function shopWithHq(t: { teardown: (end: () => Promise<unknown>) => void }) {
   const lab = new HqLab()
+  t.teardown(() => lab.end())
   await lab.broker()
   const hq = await lab.fakeHq()
   const desk = await lab.floor.mqtt(lab.port)
   const proxy = await TcpProxy.open(lab.port)
-  t.teardown(async () => {
-    await lab.end()
-    await proxy.close()
-  })
+  t.teardown(() => proxy.close())
   const link = lab.start({ port: proxy.port })
   await lab.online()
   const answer = (body: object | string) =>

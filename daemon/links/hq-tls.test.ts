@@ -79,11 +79,12 @@ t.test('a client certificate is the gateway’s identity: it may write its own t
 })
 
 t.test('a broker that only speaks MQTT 3.1.1', async (t) => {
-  const lab = new HqLab()
-  t.teardown(() => lab.end())
   const port = await freePort()
   const broker = await openBroker(port)
+  // Its close waits for its clients, which `lab` ends before.
   t.teardown(() => broker.close())
+  const lab = new HqLab()
+  t.teardown(() => lab.end())
   lab.port = port
   const hq = await lab.fakeHq()
   const link = lab.start()
@@ -91,6 +92,4 @@ t.test('a broker that only speaks MQTT 3.1.1', async (t) => {
   await until(() => hq.watermark === 120, 'the events')
   await until(() => lab.journal.cursor('hq').position === 120, 'the ack')
   t.comment(`protocol ${link.status().protocol}`)
-  // The broker's close waits for its clients.
-  await lab.end()
 })

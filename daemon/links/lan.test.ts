@@ -171,6 +171,7 @@ for (const kind of KINDS) {
       const listener = await till(t, port, ['shop/#'])
       await journal.commit({ events: [{ plugin: 'plugin', device: '-', event: 'loaded', data: { plugin: 'scanner' } }] })
       await until(() => listener.json('shop/plugin/-/loaded').length === 1, 'plugin.loaded')
+      await until(() => listener.json('shop/gateway/-/state').length > 0, 'what is kept of the gateway')
       t.match(listener.json('shop/gateway/-/state'), [{ online: true, id: 'shop-001', version: '1.2.3' }])
     })
 
@@ -252,10 +253,10 @@ for (const kind of KINDS) {
 
     t.test('a burst of 2,000 events reaches a till that reads, whole', async (t) => {
       const { journal, port } = await kind.open(t)
-      const listener = await till(t, port, ['shop/#'])
+      const listener = await till(t, port, ['shop/scanner/#'])
       for (let batch = 0; batch < 20; batch++) {
         await journal.commit({ events: Array.from({ length: 100 }, (_, index) => scan(`${batch}-${index}`).events).flat() })
-        await until(() => listener.json('shop/scanner/till-1/scan').length === (batch + 1) * 100, `batch ${batch}`)
+        await until(() => listener.heard.length === (batch + 1) * 100, `batch ${batch}`)
       }
       t.pass('all of them')
     })
@@ -298,13 +299,14 @@ t.test('embedded: nobody but the gateway says what a device did', async (t) => {
     will: { topic: 'shop/payment/-/paid', payload: Buffer.from('{"forged":true}'), qos: 0, retain: false },
   })
   dying.client.stream.destroy()
+  const refused = () => lines.filter((line) => line.includes('"code":"forbidden"') && line.includes('shop/payment/-/paid')).length
+  await until(() => refused() === 2, 'its will to be refused as the same message was')
   const honest = await till(t, port, ['shop/printer/receipt/result'])
   await honest.client.publishAsync('display/till-1', 'free for the shop’s own use', { qos: 1 })
   await honest.ask('shop/printer/receipt/cmd/print', '{}', 'shop/printer/receipt/result')
   await until(() => witness.heard.some((one) => one.topic === 'display/till-1'), 'the free topic')
   t.notMatch(JSON.stringify(witness.heard), 'forged')
   t.equal(submitted.length, 1)
-  t.ok(lines.some((line) => line.includes('"code":"forbidden"') && line.includes('shop/payment/-/paid')))
 })
 
 t.test('embedded: users, passwords and what each may do', async (t) => {

@@ -1,6 +1,7 @@
 /** A TCP proxy that does what networks do: cut, stall, refuse, accept and drop at once. */
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import { freePort } from './free-port.ts'
 
 export class TcpProxy {
   /** `drop`: accepts a connection and ends it at once. */
@@ -10,30 +11,27 @@ export class TcpProxy {
   readonly #target: number
   readonly #server: Server
   readonly #pairs = new Set<{ near: Socket; far: Socket | undefined }>()
+  /** Nobody else gets it while nothing listens on it. */
+  readonly port: number
   #stalled = false
-  #port = 0
 
-  private constructor(target: number) {
+  private constructor(target: number, port: number) {
     this.#target = target
+    this.port = port
     this.#server = createServer((near) => this.#accept(near))
   }
 
   /** In front of `target` on loopback. */
   static async open(target: number): Promise<TcpProxy> {
-    const proxy = new TcpProxy(target)
+    const proxy = new TcpProxy(target, await freePort())
     await proxy.listen()
     return proxy
   }
 
-  get port(): number {
-    return this.#port
-  }
-
   /** Takes connections (again, on the same port). */
   async listen(): Promise<void> {
-    this.#server.listen(this.#port, '127.0.0.1')
+    this.#server.listen(this.port, '127.0.0.1')
     await once(this.#server, 'listening')
-    this.#port = (this.#server.address() as { port: number }).port
   }
 
   /** Ends all connections. */
