@@ -8,12 +8,9 @@ import t, { type Test } from 'tap'
 import { systemClock } from './clock.ts'
 import { createLog } from './log.ts'
 import { createSystemd, type SystemdOptions } from './systemd.ts'
+import { until } from './testing/until.ts'
 
 const missing = spawnSync('systemd-notify', ['--version']).error === undefined ? false : 'systemd-notify (package systemd) is not installed'
-
-async function waitFor(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 20))
-}
 
 /** Takes messages and lets go of the descriptors that come with them, as a manager does: systemd-notify waits for that. */
 const MANAGER = `
@@ -39,14 +36,22 @@ async function listen(t: Test, { abstract = false } = {}): Promise<{ address: st
     if (manager.exitCode === null && manager.signalCode === null) await once(manager, 'exit')
     await rm(folder, { recursive: true, force: true })
   })
-  await waitFor(() => text.includes('listening'))
+  await until(() => text.includes('listening'), 'the manager')
   return { address, heard: () => text }
 }
 
 function open(t: Test, env: NodeJS.ProcessEnv, progressing: SystemdOptions['progressing'] = () => true) {
   const lines: string[] = []
   const log = createLog({ level: 'debug', clock: systemClock, write: (line) => lines.push(line) })
-  const systemd = createSystemd({ env: { PATH: process.env.PATH, ...env }, pid: process.pid, clock: systemClock, log, progressing })
+  const systemd = createSystemd({
+    env: { PATH: process.env.PATH, ...env },
+    pid: process.pid,
+    clock: systemClock,
+    log,
+    progressing,
+    // A slow machine is no reason to leave a message unsaid here.
+    notifyTimeoutMs: 200_000,
+  })
   t.teardown(() => systemd.stop())
   return { systemd, lines }
 }
@@ -56,11 +61,11 @@ for (const abstract of [false, true])
     const manager = await listen(t, { abstract })
     const { systemd, lines } = open(t, { NOTIFY_SOCKET: manager.address })
     await systemd.ready('2 plugins')
-    await waitFor(() => manager.heard().includes('STATUS=2 plugins'))
+    await until(() => manager.heard().includes('STATUS=2 plugins'), 'the status')
     t.match(manager.heard(), /^READY=1$/m)
     await systemd.status('out of paper\nREADY=1')
     await systemd.stopping()
-    await waitFor(() => manager.heard().includes('STOPPING=1'))
+    await until(() => manager.heard().includes('STOPPING=1'), 'the stop')
     t.match(manager.heard(), /^STATUS=out of paper READY=1$/m, 'a line break in a status does not become a message')
     t.same(lines, [])
   })
@@ -75,14 +80,14 @@ t.test('the watchdog is fed while there is progress, and not while there is none
   )
   const fed = () => manager.heard().split('WATCHDOG=1').length - 1
   systemd.start()
-  await waitFor(() => fed() >= 3)
+  await until(() => fed() >= 3, 'three feeds')
 
   alive = false
-  await waitFor(() => lines.length > 0)
+  await until(() => lines.length > 0, 'the end of them in the log')
   t.match(lines[0], /the watchdog is not fed/)
   // The manager has then heard whatever was on its way.
   await systemd.status('so far')
-  await waitFor(() => manager.heard().includes('STATUS=so far'))
+  await until(() => manager.heard().includes('STATUS=so far'), 'the first mark')
   const before = fed()
   let looks = 0
   const counted = open(t, { NOTIFY_SOCKET: manager.address, WATCHDOG_USEC: '100000' }, async () => {
@@ -90,14 +95,14 @@ t.test('the watchdog is fed while there is progress, and not while there is none
     throw new Error('the journal hangs')
   })
   counted.systemd.start()
-  await waitFor(() => looks >= 3)
+  await until(() => looks >= 3, 'three looks')
   await systemd.status('and since')
-  await waitFor(() => manager.heard().includes('STATUS=and since'))
+  await until(() => manager.heard().includes('STATUS=and since'), 'the second mark')
   t.equal(fed(), before, 'an error is no progress either')
   t.equal(counted.lines.length, 1, 'said once, not at each look')
 
   alive = true
-  await waitFor(() => fed() > before)
+  await until(() => fed() > before, 'the next feed')
   t.ok(true, 'fed again once there is progress')
 })
 
@@ -109,9 +114,9 @@ t.test('a look that never ends feeds nothing', { skip: missing }, async (t) => {
     return new Promise<boolean>(() => {})
   })
   systemd.start()
-  await waitFor(() => looks === 1)
+  await until(() => looks === 1, 'the look')
   await systemd.status('marker')
-  await waitFor(() => manager.heard().includes('marker'))
+  await until(() => manager.heard().includes('marker'), 'the mark')
   t.notMatch(manager.heard(), /WATCHDOG/)
   t.equal(looks, 1)
 })

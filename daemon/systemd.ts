@@ -12,6 +12,8 @@ export interface SystemdOptions {
   log: Logger
   /** Whether the journal and every plugin make progress. The watchdog is fed only while this answers true, and in time. */
   progressing: () => boolean | Promise<boolean>
+  /** How long a manager may take to process one message; 5 s unless told. */
+  notifyTimeoutMs?: number
 }
 
 export interface Systemd {
@@ -47,15 +49,17 @@ export function createSystemd(options: SystemdOptions): Systemd {
       const child = spawn('systemd-notify', lines, {
         env: { PATH: env.PATH, NOTIFY_SOCKET: env.NOTIFY_SOCKET },
         stdio: 'ignore',
-        timeout: NOTIFY_TIMEOUT_MS,
-        killSignal: 'SIGKILL',
       })
+      // Not spawn's own `timeout`: that one goes on, and keeps the process, where the program is not there.
+      const patience = clock.timer(options.notifyTimeoutMs ?? NOTIFY_TIMEOUT_MS, () => child.kill('SIGKILL'))
       child.once('error', (error: NodeJS.ErrnoException) => {
+        patience()
         if (error.code === 'ENOENT') unavailable = true
         log.error({ reason: error.message }, 'systemd cannot be told: is systemd-notify (package systemd) there?')
         resolve()
       })
       child.once('exit', (code, signal) => {
+        patience()
         if (code !== 0) log.warn({ code, signal }, 'systemd-notify failed')
         resolve()
       })

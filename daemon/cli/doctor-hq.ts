@@ -12,6 +12,9 @@ type Hq = NonNullable<Config['hq']>
 const PORTS: Record<string, number> = { 'mqtt:': 1883, 'tcp:': 1883, 'mqtts:': 8883, 'ssl:': 8883, 'ws:': 80, 'wss:': 443 }
 const SECURE = ['mqtts:', 'ssl:', 'wss:']
 const CONNECT_MS = 5_000
+/** After a TLS 1.3 handshake: for the server's first word on our certificate, and for a line that drops all the same. */
+const VERDICT_MS = 4_000
+const DROP_MS = 300
 const DAY_MS = 86_400_000
 /** A certificate is renewed by people: they need some weeks. */
 const SOON_DAYS = 30
@@ -40,22 +43,31 @@ export async function pathToHq(hq: Hq): Promise<Finding | undefined> {
 
 function reach(hq: Hq, url: URL, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    const secure = SECURE.includes(url.protocol)
-    const socket: Socket = secure
+    const tls = SECURE.includes(url.protocol)
       ? connectTls({ host, port, servername: /[a-z]/i.test(host) && !host.includes(':') ? host : '', ...files(hq) })
-      : connectTcp({ host, port })
+      : undefined
+    const socket: Socket = tls ?? connectTcp({ host, port })
     socket.setTimeout(CONNECT_MS, () => socket.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })))
     socket.once('error', reject)
     const done = (): void => {
       socket.destroy()
       resolve()
     }
-    if (!secure) return socket.once('connect', done)
-    // TLS 1.3: a server that refuses our certificate says so only after its own side of the handshake; then the line drops.
-    return socket.once('secureConnect', () => {
-      const wait = setTimeout(done, 300)
-      socket.once('error', () => clearTimeout(wait))
+    if (!tls) return void socket.once('connect', done)
+    // TLS 1.3: a server that refuses our certificate says so only after its own side of the handshake; then the line drops. One that has
+    // taken it usually sends a ticket next (RFC 8446 4.6.1), some also where they look at the certificate later; some send none.
+    let wait: NodeJS.Timeout | undefined
+    const doneIn = (ms: number): void => {
+      clearTimeout(wait)
+      wait = setTimeout(done, ms)
+    }
+    let ticket = false
+    tls.once('session', () => {
+      ticket = true
+      if (wait) doneIn(DROP_MS)
     })
+    tls.once('secureConnect', () => doneIn(ticket || tls.getProtocol() !== 'TLSv1.3' ? DROP_MS : VERDICT_MS))
+    tls.once('close', () => clearTimeout(wait))
   })
 }
 

@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { systemClock } from '../clock.ts'
 import type { Manifest, MonoMs } from '../contract/plugin.ts'
 import { createLog } from '../log.ts'
-import { until as waitFor } from '../testing/processes.ts'
+import { until as waitFor } from '../testing/until.ts'
 import type { Discovery, Found, MdnsOptions } from './api.ts'
 import { createDiscovery } from './discovery.ts'
 import { createMdnsCache, type DnsRecord } from './mdns-cache.ts'
@@ -45,7 +45,7 @@ async function possible(): Promise<boolean> {
       heard = true
     })
     two.send(Buffer.from('x'), 0, 1, options.port ?? 0, '224.0.0.251')
-    await waitFor(() => heard, 'a packet', 10_000).catch(() => {})
+    await waitFor(() => heard, 'a packet', 60_000).catch(() => {})
     one.close()
     two.close()
     return heard
