@@ -4,7 +4,8 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from 'p
 import t, { type Test } from 'tap'
 import { hashPassword } from '../password.ts'
 import { testFolder } from '../testing/folder.ts'
-import { freePort } from '../testing/processes.ts'
+import { freePort } from '../testing/free-port.ts'
+import { until } from '../testing/until.ts'
 import { buildDashboard } from './dashboard/build.ts'
 import { type Fixture, type FixtureOptions, startFixture } from './testing/fixture.ts'
 import { contrastFaults, nameFaults, targetFaults } from './testing/page-checks.ts'
@@ -25,7 +26,7 @@ const dashboardDir = testFolder(t)
 
 t.before(async () => {
   await buildDashboard(dashboardDir)
-  browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ARGS })
+  browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ARGS, timeout: 200_000 })
 })
 t.teardown(() => browser?.close())
 
@@ -100,7 +101,7 @@ t.test('the first page is whole without a script, filter included', async (t) =>
   t.match(await page.locator('body').textContent(), /does not update itself without JavaScript/)
   await page.getByLabel('Show').selectOption('shopwire.scale.tared')
   await page.getByRole('button', { name: 'Apply' }).click()
-  t.match(page.url(), /type=shopwire\.scale\.tared/)
+  await page.waitForURL(/type=shopwire\.scale\.tared/)
   t.equal(await page.locator('.events li').count(), 1)
   t.strictSame(faults, [])
 })
@@ -121,7 +122,7 @@ t.test('what happens in the shop shows by itself', async (t) => {
   await page.getByText('1 thing needs attention').waitFor()
   await page.getByText('Close the cover.').waitFor()
   await page.getByRole('link', { name: 'Show device' }).click()
-  t.match(page.url(), /#device-scale-counter$/)
+  await page.waitForURL(/#device-scale-counter$/)
 
   it.shop.setLink({ name: 'hq', state: 'offline', since: new Date().toISOString(), detail: 'ENOTFOUND', backlog: 37 })
   await page.getByText('2 things need attention').waitFor()
@@ -150,21 +151,24 @@ t.test('a person can pause, filter, restart a plugin and copy a config', async (
   await page.locator('.events').getByText('55555').waitFor()
   await page.getByLabel('Show').selectOption('shopwire.scale.tared')
   await page.locator('.events li').nth(1).waitFor({ state: 'detached' })
-  t.match(page.url(), /type=shopwire\.scale\.tared/)
+  await page.waitForURL(/type=shopwire\.scale\.tared/)
   await page.reload()
   await live(page)
   t.equal(await page.locator('.events li').count(), 1, 'a reload keeps the filter')
   await page.getByRole('link', { name: '中文' }).click()
+  await page.waitForURL(/lang=zh/)
   await live(page)
   t.match(page.url(), /type=shopwire\.scale\.tared/, 'and so does the other language')
   t.equal(await page.getByRole('heading', { level: 1 }).textContent(), '一切正常')
   t.equal(await page.locator('html').getAttribute('lang'), 'zh-CN')
   await page.getByRole('link', { name: 'English' }).click()
+  await page.waitForURL(/lang=en/)
   await live(page)
 
   it.shop.setPlugin({ name: 'gone', version: '1', status: 'quarantined', since: new Date().toISOString(), restarts: 5, reason: 'crashed' })
   it.shop.setPlugin({ name: 'scale', version: '1', status: 'backoff', since: new Date().toISOString(), restarts: 1 })
   await page.locator('.attention li', { hasText: 'scale' }).getByRole('button', { name: 'Restart it' }).click()
+  await until(() => it.control.length === 1, 'the first restart')
   await page.locator('.attention li', { hasText: 'gone' }).getByRole('button', { name: 'Restart it' }).click()
   await page.getByText('Failed: no plugin "gone" is loaded').waitFor()
   t.strictSame(it.control, ['reload scale', 'reload gone'])
@@ -200,7 +204,7 @@ t.test('when the gateway is gone the page says how old it is, and comes back by 
   await live(page)
   await it.http.stop()
   await page.clock.fastForward(30_000)
-  await page.getByText(/^Showing \d\d:\d\d:\d\d data \(\d+ secs? old\)\. Reconnecting…$/).waitFor()
+  await page.getByText(/^Showing \d\d:\d\d:\d\d data \(\d+ (secs?|mins?) old\)\. Reconnecting…$/).waitFor()
   t.match(await page.locator('header').textContent(), /Not live/)
   await it.http.start()
   for (let tries = 0; tries < 200 && !(await page.getByText(/^Live · /).isVisible()); tries++) {

@@ -3,8 +3,8 @@ import { type IncomingMessage, request } from 'node:http'
 import t, { type Test } from 'tap'
 import { systemClock } from '../clock.ts'
 import type { MonoMs } from '../contract/plugin.ts'
-import { until } from '../testing/processes.ts'
 import { fc } from '../testing/property.ts'
+import { until } from '../testing/until.ts'
 import { newStream, type StreamEvent, stream } from './stream.machine.ts'
 import { ask, type Fixture, type FixtureOptions, startFixture } from './testing/fixture.ts'
 
@@ -145,7 +145,7 @@ t.test('only the wanted types; and for screens a digest that says what it left o
 })
 
 t.test('a client that stops reading costs a bounded buffer and loses nothing', async (t) => {
-  const it = await shop(t, { limits: { streamBufferBytes: 20_000 } })
+  const it = await shop(t, { limits: { streamBufferBytes: 20_000, stallMs: 600_000 } })
   const slow = await listen(t, it)
   const quick = await listen(t, it)
   slow.response.pause()

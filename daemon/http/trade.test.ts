@@ -5,11 +5,9 @@ import { ask, startFixture } from './testing/fixture.ts'
 
 t.test('visits, payments and sums are asked for in pages, filtered, and as CSV that no spreadsheet runs', async (t) => {
   const counter = await Counter.open(testFolder(t))
+  t.teardown(() => counter.close())
   const it = await startFixture({ ledger: counter.ledger })
-  t.teardown(async () => {
-    await it.stop()
-    await counter.close()
-  })
+  t.teardown(() => it.stop())
   for (let at = 0; at < 5; at++) {
     await counter.present(`visitor-${at}`)
     await counter.pay(`p-${at}`, at === 0 ? { order: '=cmd|calc', till: 'till "2"' } : {})

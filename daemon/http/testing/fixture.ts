@@ -183,10 +183,13 @@ export async function startFixture(options: FixtureOptions = {}): Promise<Fixtur
       return sequence
     },
     async stop() {
-      await fixture.http.stop()
-      await dispatch.stop()
-      await journal.close()
-      await rm(dir, { recursive: true, force: true })
+      try {
+        await fixture.http.stop()
+        await dispatch.stop()
+        await journal.close()
+      } finally {
+        await rm(dir, { recursive: true, force: true })
+      }
     },
   }
   const since = new Date(clock.wall()).toISOString()
