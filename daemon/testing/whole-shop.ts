@@ -93,11 +93,15 @@ export class WholeShop {
     this.#scanner = undefined
     await this.gateway.start()
     const wanted = ['scanner/till-1', 'printer/receipt', 'receipt/till-1', 'portal/-', 'payment/-']
-    await until(async () => {
-      const { devices, links } = await this.status()
-      const online = new Set(devices.filter((one) => one.state === 'online').map((one) => `${one.plugin}/${one.device}`))
-      return wanted.every((one) => online.has(one)) && links.some((one) => one.name === 'hq' && one.state === 'online')
-    }, 'the shop to be open')
+    await until(
+      async () => {
+        const { devices, links } = await this.status()
+        const online = new Set(devices.filter((one) => one.state === 'online').map((one) => `${one.plugin}/${one.device}`))
+        return wanted.every((one) => online.has(one)) && links.some((one) => one.name === 'hq' && one.state === 'online')
+      },
+      'the shop to be open',
+      300_000,
+    )
     await until(() => this.#scanner !== undefined, 'the scanner')
   }
 
@@ -144,7 +148,7 @@ export class WholeShop {
           path,
           method: form === undefined ? 'GET' : 'POST',
           agent: false,
-          timeout: 15_000,
+          timeout: 60_000,
           headers: {
             host: host ?? `127.0.0.1:${this.#portal}`,
             'accept-language': 'en',
@@ -169,7 +173,8 @@ export class WholeShop {
 
   /** The links on the paper that has come out, oldest first. */
   printedLinks(): string[] {
-    return [...this.#printer.output.matchAll(/http:\/\/127\.0\.0\.1:\d+\/c\/[\w-]+/g)].map(([link]) => link)
+    // With what comes after it: the last one may not be all here yet.
+    return [...this.#printer.output.matchAll(/http:\/\/127\.0\.0\.1:\d+\/c\/[\w-]+(?=[^\w-])/g)].map(([link]) => link)
   }
 
   /** What HQ holds of a type, in order. */
