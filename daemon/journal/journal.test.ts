@@ -13,12 +13,12 @@ import type { StoredEvent } from './api.ts'
 import { Connection } from './connection.ts'
 import { inspect } from './testing/after-cut.ts'
 import { bundleCommitter } from './testing/committer-program.ts'
-import { beacon, dataOf, type LogLine, openIn, paid, scan, until } from './testing/support.ts'
+import { beacon, dataOf, type LogLine, opened, openIn, paid, scan, until } from './testing/support.ts'
 import { Uuid7 } from './uuid7.ts'
 
 t.test('a scan becomes a CloudEvent with a sequence, and is there after a restart', async (t) => {
   const dir = testFolder(t)
-  const journal = await openIn(dir)
+  const journal = await opened(t, dir)
   const heard: StoredEvent[] = []
   journal.follow((events) => heard.push(...events))
   t.strictSame(await journal.commit({ events: [scan({ code: '6901234567892', name: '可乐 "大"\u0000\ud800' }), paid()] }), [1, 2])
@@ -26,7 +26,7 @@ t.test('a scan becomes a CloudEvent with a sequence, and is there after a restar
   await journal.close()
   await t.rejects(journal.commit({ events: [scan()] }), { code: 'stopping' })
 
-  const again = await openIn(dir)
+  const again = await opened(t, dir)
   t.equal(again.epoch, epoch)
   t.equal(again.head, 2)
   const events = await again.read(0, { events: 10 })
@@ -54,7 +54,7 @@ t.test('a scan becomes a CloudEvent with a sequence, and is there after a restar
 
 t.test('any JSON comes back as it was, from the cache and from the file', async (t) => {
   const dir = testFolder(t)
-  const journal = await openIn(dir)
+  const journal = await opened(t, dir)
   const samples = fc.sample(fc.dictionary(fc.string({ unit: 'binary' }), fc.jsonValue()), { numRuns: 100, seed: 5 }) as JsonObject[]
   const given = samples.map((data) => JSON.parse(JSON.stringify(data)) as JsonObject)
   await Promise.all(
@@ -62,7 +62,7 @@ t.test('any JSON comes back as it was, from the cache and from the file', async 
   )
   t.strictSame((await journal.read(0, { events: 1_000 })).map(dataOf), given)
   await journal.close()
-  const again = await openIn(dir)
+  const again = await opened(t, dir)
   t.strictSame((await again.read(0, { events: 1_000 })).map(dataOf), given)
   t.strictSame(await Promise.all(given.map((_, index) => again.space('s').get(`k${index}`))), given)
   t.strictSame(await again.verify(), { checked: 100 })
@@ -70,7 +70,7 @@ t.test('any JSON comes back as it was, from the cache and from the file', async 
 })
 
 t.test('what cannot be stored is refused alone, and spoils nobody else in its group', async (t) => {
-  const journal = await openIn(testFolder(t))
+  const journal = await opened(t, testFolder(t))
   const good = journal.commit({ events: [scan()] })
   const circle: JsonObject = {}
   circle.self = circle
@@ -91,7 +91,7 @@ t.test('what cannot be stored is refused alone, and spoils nobody else in its gr
 })
 
 t.test('while the disk is busy commits gather into one transaction, in order; each is whole', async (t) => {
-  const journal = await openIn(testFolder(t))
+  const journal = await opened(t, testFolder(t))
   const batches: number[] = []
   journal.follow((events) => batches.push(events.length))
   const sequences = await Promise.all(
@@ -118,7 +118,7 @@ t.test('beacons wait for company; a payment takes them along at once', async (t)
       return () => timers.splice(timers.indexOf(one), 1)
     },
   }
-  const journal = await openIn(testFolder(t), { clock })
+  const journal = await opened(t, testFolder(t), { clock })
   const bulk = [journal.commit({ events: [beacon()] }), journal.commit({ events: [beacon()] })]
   const group = timers.find((one) => one.ms > 50 && one.ms <= 100)
   t.ok(group, 'they wait 50 to 100 ms')
@@ -136,7 +136,7 @@ t.test('beacons wait for company; a payment takes them along at once', async (t)
 
 t.test('keys: put, replace, delete, list by prefix; a commit moves events and keys together', async (t) => {
   const dir = testFolder(t)
-  const journal = await openIn(dir)
+  const journal = await opened(t, dir)
   const jobs = journal.space('plugin:printer')
   await Promise.all([jobs.put('job/2', { copies: 1 }), jobs.put('job/1', { copies: 2 }), jobs.put('jobs', 0), jobs.put('打印/1', null)])
   await journal.space('plugin:scanner').put('job/3', 'not yours')
@@ -155,7 +155,7 @@ t.test('keys: put, replace, delete, list by prefix; a commit moves events and ke
   await jobs.delete('never there')
   t.equal(await jobs.get('job/1'), undefined)
   await journal.close()
-  const again = await openIn(dir)
+  const again = await opened(t, dir)
   t.strictSame(await again.space('plugin:printer').list(), [
     { key: 'job/2', value: 2 },
     { key: 'jobs', value: 0 },
@@ -166,7 +166,7 @@ t.test('keys: put, replace, delete, list by prefix; a commit moves events and ke
 
 t.test('cursors never go back or beyond the head, and are durable within a second or at the close', async (t) => {
   const dir = testFolder(t)
-  const journal = await openIn(dir)
+  const journal = await opened(t, dir)
   await journal.commit({ events: [scan(), scan(), scan()] })
   const hq = journal.cursor('hq')
   hq.advance(2)
@@ -178,14 +178,14 @@ t.test('cursors never go back or beyond the head, and are durable within a secon
   hq.advance(99)
   t.equal(journal.cursor('hq').position, 3)
   await journal.close()
-  const again = await openIn(dir)
+  const again = await opened(t, dir)
   t.equal(again.cursor('hq').position, 3)
   t.equal(again.cursor('ledger').position, 0)
   await again.close()
 })
 
 t.test('a reader that keeps up reads from memory, one that is far behind from the file, with the same answer', async (t) => {
-  const journal = await openIn(testFolder(t))
+  const journal = await opened(t, testFolder(t))
   for (let round = 0; round < 5; round += 1) {
     await Promise.all(Array.from({ length: 1_000 }, (_, index) => journal.commit({ events: [scan({ number: round * 1_000 + index })] })))
   }
@@ -216,6 +216,7 @@ t.test('kill -9 in the middle of it, again and again', async (t) => {
     const child = spawn(process.execPath, [committer, JSON.stringify({ dir, commits: 0, size: 300, reopenEvery: 0 })], {
       stdio: 'inherit',
     })
+    t.teardown(() => void child.kill('SIGKILL'))
     const ended = new Promise((resolve) => child.once('exit', resolve))
     await until(() => acknowledged().length > before + 20 + round * 7, 'commits of the other process')
     if (round === 0) await t.rejects(openIn(dir), { code: 'journal-failed', message: /in use by another process/ })
@@ -234,7 +235,7 @@ t.test('a box without a clock boots in 1970: order is by sequence, and nothing i
     clockState: () => (synced ? ('synced' as const) : ('unsynced' as const)),
     maxAgeMs: 3_600_000,
   }
-  const journal = await openIn(dir, options)
+  const journal = await opened(t, dir, options)
   await journal.commit({ events: [scan({ n: 1 })] })
   wall = Date.UTC(2026, 10, 22)
   synced = true
@@ -256,38 +257,38 @@ t.test('a box without a clock boots in 1970: order is by sequence, and nothing i
 
 t.test('a disk that lies is found by the chain', async (t) => {
   const dir = testFolder(t)
-  const journal = await openIn(dir)
+  const journal = await opened(t, dir)
   for (let n = 0; n < 20; n += 1) await journal.commit({ events: [paid({ n })] })
   await journal.close()
   const file = join(dir, 'journal.db')
   const db = await Connection.open(file)
   await db.exec(`UPDATE event SET row = replace(row, '"amount":1234', '"amount":0') WHERE seq = 7`)
   await db.close()
-  const changed = await openIn(dir)
+  const changed = await opened(t, dir)
   t.strictSame(await changed.verify(), { checked: 6, broken: 7 })
   await changed.close()
   const again = await Connection.open(file)
   await again.exec('DELETE FROM event WHERE seq = 12; UPDATE event SET row = replace(row, \'"amount":0\', \'"amount":1234\') WHERE seq = 7')
   await again.close()
-  const missing = await openIn(dir)
+  const missing = await opened(t, dir)
   t.strictSame(await missing.verify(), { checked: 11, broken: 13 }, 'a row that is gone without a trace')
   await missing.close()
 })
 
 t.test('sequences are exact up to 2^53, and stop there', async (t) => {
   const dir = testFolder(t)
-  const first = await openIn(dir)
+  const first = await opened(t, dir)
   await first.commit({ events: [scan()] })
   await first.close()
   const db = await Connection.open(join(dir, 'journal.db'))
   await db.exec(`INSERT INTO gap SELECT 2, ${Number.MAX_SAFE_INTEGER - 2}, substr(row, 1, 43) FROM event WHERE seq = 1`)
   await db.close()
-  const journal = await openIn(dir)
+  const journal = await opened(t, dir)
   t.strictSame(await journal.commit({ events: [scan()] }), [Number.MAX_SAFE_INTEGER - 1])
   t.strictSame(await journal.commit({ events: [scan()] }), [Number.MAX_SAFE_INTEGER])
   await t.rejects(journal.commit({ events: [scan()] }), { code: 'journal-failed' })
   await journal.close()
-  const again = await openIn(dir)
+  const again = await opened(t, dir)
   t.equal(again.head, Number.MAX_SAFE_INTEGER)
   t.equal((await again.read(Number.MAX_SAFE_INTEGER - 1, { events: 9 }))[0]?.sequence, Number.MAX_SAFE_INTEGER)
   t.strictSame(await again.verify(), { checked: 3 })
@@ -329,7 +330,7 @@ t.test('a file of garbage is set aside: a new epoch begins, says so, and the nex
   const dir = testFolder(t, { 'journal.db': 'not a database at all, '.repeat(1_000) })
   writeFileSync(join(dir, 'journal.db-wal'), 'nor is this')
   const lines: LogLine[] = []
-  const journal = await openIn(dir, { lines })
+  const journal = await opened(t, dir, { lines })
   t.ok(lines.some((line) => line.level === 'error'))
   t.match(JSON.parse((await journal.read(0, { events: 1 }))[0]?.text ?? ''), {
     type: 'shopwire.journal.dropped',
@@ -341,7 +342,7 @@ t.test('a file of garbage is set aside: a new epoch begins, says so, and the nex
   const { epoch } = journal
   await journal.close()
   const quiet: LogLine[] = []
-  const again = await openIn(dir, { lines: quiet })
+  const again = await opened(t, dir, { lines: quiet })
   t.equal(again.epoch, epoch)
   t.strictSame(quiet, [])
   await again.close()
@@ -349,7 +350,7 @@ t.test('a file of garbage is set aside: a new epoch begins, says so, and the nex
 
 t.test('a follower that throws stops neither the journal nor the others', async (t) => {
   const lines: LogLine[] = []
-  const journal = await openIn(testFolder(t), { lines })
+  const journal = await opened(t, testFolder(t), { lines })
   const heard: number[] = []
   journal.follow(() => {
     throw new Failure('internal', 'a defect')

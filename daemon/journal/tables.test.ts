@@ -1,7 +1,6 @@
-import { join } from 'node:path'
 import t from 'tap'
 import { testFolder } from '../testing/folder.ts'
-import { openIn, scan } from './testing/support.ts'
+import { opened, scan } from './testing/support.ts'
 
 const OPTIONS = {
   version: '1',
@@ -12,7 +11,7 @@ const sale = (key: string, at: number, till: string) => ({ table: 'sales', key, 
 
 t.test('what a reader made of the events is found again by its fields, page by page, after a restart', async (t) => {
   const dir = testFolder(t)
-  const first = await openIn(dir)
+  const first = await opened(t, dir)
   const tables = await first.tables('shop', OPTIONS)
   t.equal(tables.version, undefined, 'new')
   await tables.reset([])
@@ -21,8 +20,7 @@ t.test('what a reader made of the events is found again by its fields, page by p
   await tables.apply([{ table: 'sales', key: 'c', row: { at: 3, till: 'till-1', amount: 7, note: '茶\u2028"' } }], 3)
   await first.close()
 
-  const second = await openIn(dir)
-  t.teardown(() => second.close())
+  const second = await opened(t, dir)
   const again = await second.tables('shop', OPTIONS)
   t.equal(again.position, 3)
   t.equal(again.version, '1')
@@ -47,8 +45,7 @@ t.test('what a reader made of the events is found again by its fields, page by p
 })
 
 t.test('rows of another meaning go, but for those that are kept', async (t) => {
-  const journal = await openIn(testFolder(t))
-  t.teardown(() => journal.close())
+  const journal = await opened(t, testFolder(t))
   const old = await journal.tables('shop', OPTIONS)
   await old.reset([])
   await old.apply([sale('a', 1, 'till-1'), { table: 'days', key: '2026-11-22', row: { sales: 1 } }], 0)
@@ -62,8 +59,7 @@ t.test('rows of another meaning go, but for those that are kept', async (t) => {
 })
 
 t.test('rows and position are one: what fails leaves both as they were', async (t) => {
-  const journal = await openIn(testFolder(t))
-  t.teardown(() => journal.close())
+  const journal = await opened(t, testFolder(t))
   const tables = await journal.tables('shop', OPTIONS)
   await tables.reset([])
   await tables.apply([sale('a', 1, 'till-1')], 0)
@@ -79,7 +75,7 @@ t.test('rows and position are one: what fails leaves both as they were', async (
 
 t.test('lazy rows never weaken an event: after them a commit still waits for the disk', async (t) => {
   const dir = testFolder(t)
-  const journal = await openIn(dir)
+  const journal = await opened(t, dir)
   const tables = await journal.tables('shop', OPTIONS)
   await tables.reset([])
   await Promise.all(
@@ -90,8 +86,7 @@ t.test('lazy rows never weaken an event: after them a commit still waits for the
   )
   t.equal(journal.head, 50)
   await journal.close()
-  const again = await openIn(join(dir))
-  t.teardown(() => again.close())
+  const again = await opened(t, dir)
   t.equal((await again.verify()).checked, 50)
   t.equal((await (await again.tables('shop', OPTIONS)).select('sales', { limit: 99 })).length, 50)
 })

@@ -102,5 +102,6 @@ t.test('a config given before the start is what the start goes by', async (t) =>
   t.same(await lab.plugins.configure(tills({ one: { port: 'a' } })), { errors: [] })
   t.equal(lab.status('tills'), undefined)
   await lab.plugins.start()
+  await lab.until(() => lab.status('tills') === 'running', 'it to run')
   t.match(await ask(lab, 'one'), { port: 'a' })
 })

@@ -25,6 +25,7 @@ t.test(
   async (t) => {
     const dir = testFolder(t)
     let journal = await open(dir)
+    t.teardown(() => journal.close())
     const sections = { lab: { listen: true }, tills: { devices: { one: { port: 'a' } } } }
     const first = await PluginLab.start({ plugins: ['lab', 'tills'], sections, journal })
     t.teardown(() => first.stop())
@@ -54,10 +55,7 @@ t.test(
 
     journal = await open(dir)
     const second = await PluginLab.start({ plugins: ['lab', 'tills'], sections, journal })
-    t.teardown(async () => {
-      await second.stop()
-      await journal.close()
-    })
+    t.teardown(() => second.stop())
     t.match(await second.lab('keep', { key: 'k' }), { value: 'v' })
     await second.command('tills', 'one', 'ring', { n: 2 })
     while (!(await heard()).includes(2)) await new Promise((resolve) => setTimeout(resolve, 20))

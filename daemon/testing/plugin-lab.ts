@@ -68,7 +68,14 @@ export class PluginLab {
 
   static async start(options: LabOptions = {}): Promise<PluginLab> {
     const lab = new PluginLab(options)
-    await lab.plugins.start()
+    try {
+      await lab.plugins.start()
+      // A daemon goes on by itself when a plugin takes long to start; a story begins with all of them.
+      await lab.until(() => lab.shop.plugins().every((one) => one.status !== 'starting'), 'the plugins to start')
+    } catch (error) {
+      await lab.stop()
+      throw error
+    }
     return lab
   }
 

@@ -1,18 +1,20 @@
 /** HQ's desk on a real broker: shops ask, each question is answered once. */
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { systemClock } from '../../daemon/clock.ts'
 import { hq as topics } from '../../daemon/contract/topics.ts'
 import type { DownAnswer, UpRequest } from '../../daemon/contract/uplink.ts'
 import { freePort, Shopfloor, until } from '../../daemon/testing/processes.ts'
 import { type Asked, Desk } from './desk.ts'
 
-async function deskWith(answer: (asked: Asked) => Promise<unknown>) {
+async function deskWith(t: Test, answer: (asked: Asked) => Promise<unknown>) {
   const floor = new Shopfloor()
+  t.teardown(() => floor.end())
   const port = await freePort()
   await floor.mosquitto(port)
   const warnings: string[] = []
   const log = { debug: () => {}, info: () => {}, error: () => {}, warn: (_fields: object, message: string) => void warnings.push(message) }
   const desk = new Desk({ url: `mqtt://127.0.0.1:${port}`, mqtt: {}, answer: answer as never, clock: systemClock, log })
+  t.teardown(() => desk.stop())
   await desk.start()
   const shop = await floor.mqtt(port)
   const answers: DownAnswer[] = []
@@ -32,17 +34,12 @@ async function deskWith(answer: (asked: Asked) => Promise<unknown>) {
           }),
       { qos: 1 },
     )
-  const end = async () => {
-    await desk.stop()
-    await floor.end()
-  }
-  return { answers, ask, warnings, end }
+  return { answers, ask, warnings }
 }
 
 t.test('a coupon reserved twice under one id is reserved once, and both shops’ messages get the same answer', async (t) => {
   let reserved = 0
-  const { answers, ask, end } = await deskWith(async () => ({ reserved: ++reserved }))
-  t.teardown(end)
+  const { answers, ask } = await deskWith(t, async () => ({ reserved: ++reserved }))
   ask({ id: 'r-1' })
   ask({ id: 'r-1' })
   ask({ id: 'r-2' })
@@ -56,11 +53,10 @@ t.test('a coupon reserved twice under one id is reserved once, and both shops’
 
 t.test('a no keeps its code; one that comes too late is not begun; a box that boots in 1970 is served all the same', async (t) => {
   let begun = 0
-  const { answers, ask, end } = await deskWith(async () => {
+  const { answers, ask } = await deskWith(t, async () => {
     begun += 1
     throw Object.assign(new Error('since yesterday'), { code: 'COUPON_EXPIRED' })
   })
-  t.teardown(end)
   ask({ id: 'late', expiresAt: new Date(Date.now() - 5_000).toISOString() })
   await until(() => answers.length === 1, 'the answer')
   t.match(answers[0], { id: 'late', error: { code: 'command-expired' } })
@@ -74,12 +70,11 @@ t.test(
   'HQ’s database is down for a moment: whoever asks again under the same id hears what becomes of it, not of the trouble',
   async (t) => {
     let begun = 0
-    const { answers, ask, end } = await deskWith(async () => {
+    const { answers, ask } = await deskWith(t, async () => {
       begun += 1
       if (begun === 1) throw new Error('connection to the database lost')
       return 'committed'
     })
-    t.teardown(end)
     ask({ id: 'late', expiresAt: new Date(Date.now() - 5_000).toISOString() })
     await until(() => answers.length === 1, 'too late')
     ask({ id: 'late' })
@@ -97,8 +92,7 @@ t.test(
 )
 
 t.test('garbage is told of and stops nobody', async (t) => {
-  const { answers, ask, warnings, end } = await deskWith(async () => 'yes')
-  t.teardown(end)
+  const { answers, ask, warnings } = await deskWith(t, async () => 'yes')
   for (const bad of ['{', '[]', '{}', '{"id":"x","plugin":"../etc","request":"a","expiresAt":"2026-01-01T00:00:00Z"}']) ask(bad)
   ask({ id: 'x', expiresAt: 'soon' })
   ask({ id: 'good' })

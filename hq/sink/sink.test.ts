@@ -26,10 +26,12 @@ interface Lab {
 
 async function lab(t: Test): Promise<Lab> {
   const floor = new Shopfloor()
+  t.teardown(() => floor.end())
   const port = await freePort()
   await floor.mosquitto(port)
   const file = join(floor.dir, 'hq.sqlite')
   const store = await openSqliteStore(file)
+  t.teardown(() => store.close())
   const lines: Lab['lines'] = []
   const at = (level: string) => (fields: JsonObject, message: string) => void lines.push({ level, fields, message })
   const log = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
@@ -41,12 +43,8 @@ async function lab(t: Test): Promise<Lab> {
     log,
     tuning: { gapMs: 100, gapAgainMs: 500 },
   })
+  t.teardown(() => sink.stop())
   await sink.start()
-  t.teardown(async () => {
-    await sink.stop()
-    await store.close()
-    await floor.end()
-  })
   const client = await floor.mqtt(port)
   const acks: Lab['acks'] = []
   client.on('message', (topic, payload) => {
@@ -151,6 +149,7 @@ t.test('shopwire hq sink stores until it is told to stop', async (t) => {
   const port = await freePort()
   await floor.mosquitto(port)
   const stop = new AbortController()
+  t.teardown(() => stop.abort())
   const out: string[] = []
   const io = { out: (line: string) => void out.push(line), err: () => undefined, signal: stop.signal }
   const file = join(floor.dir, 'sink.sqlite')

@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { JsonObject } from '../../daemon/contract/json.ts'
+import { systemTime } from './simulator-time.ts'
 import { count, open, settled } from './testing.ts'
 
 // Most of the time is waiting for silence to be long enough: side by side.
@@ -137,12 +138,18 @@ t.test('the power fails in the middle of a job', async (t) => {
 })
 
 t.test('stopped for a reload: the receipt in hand comes out and is told, the queued one after; the line is let go at once', async (t) => {
-  const { sim, shop, restart } = await open(t, {}, { linesPerSecond: 30 })
+  let goOn = (): void => {}
+  const held = new Promise<void>((resolve) => {
+    goOn = resolve
+  })
+  const { sim, shop, restart } = await open(t, {}, { linesPerSecond: 30, time: { ...systemTime, sleep: () => held } })
   await shop.command('till', 'status')
   const first = shop.command('till', 'print', { receipt: 'in hand\n'.repeat(15), jobId: 'in-hand' })
   const second = settled(shop.command('till', 'print', { receipt: 'queued', jobId: 'queued' }))
   await shop.until(() => sim.text.includes('in hand') && shop.store.has('till/job/queued'), 'one is printing, one waits')
-  await shop.stop()
+  const stopped = shop.stop()
+  goOn()
+  await stopped
   t.match(await first, { status: 'printed' })
   t.match(await second, { code: 'stopping' })
   await shop.until(() => !sim.busy, 'the line is free')

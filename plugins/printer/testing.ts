@@ -2,14 +2,27 @@
 import type { Test } from 'tap'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
 import { PluginHarness } from '../../daemon/testing/plugin-harness.ts'
+import { freePort } from '../../daemon/testing/processes.ts'
 import start from './plugin.ts'
 import { type Faults, PrinterSimulator, type SimulatorOptions } from './simulator.ts'
+import { systemTime, type Time } from './simulator-time.ts'
 
 export const manifestUrl = new URL('./', import.meta.url)
+
+/** The plugin's clock. `skip` lets a time limit pass that nobody wants to wait for, and that a slow machine must not run into. */
+export class ShopTime {
+  #ahead = 0
+  readonly clock: Time = { ...systemTime, mono: () => (systemTime.mono() + this.#ahead) as ReturnType<Time['mono']> }
+
+  skip(ms: number): void {
+    this.#ahead += ms
+  }
+}
 
 export interface Shop {
   sim: PrinterSimulator
   shop: PluginHarness
+  time: ShopTime
   /** kill -9: what the process had in hand is gone. Gives a copy of what was durable at that moment. */
   crash(): Promise<Map<string, Json>>
   /** The same printer, and a new process with what an old one left. */
@@ -18,24 +31,28 @@ export interface Shop {
 
 export async function open(t: Test, config: JsonObject = {}, options: SimulatorOptions = {}, faults: Partial<Faults> = {}): Promise<Shop> {
   const sim = new PrinterSimulator(options)
-  await sim.listen()
+  t.teardown(() => sim.close())
+  // It listens there again after a power cut: nobody else may have taken it.
+  await sim.listen(await freePort())
   sim.changed(faults)
+  const time = new ShopTime()
   const launch = (store: Map<string, Json>) =>
     PluginHarness.start({
       start,
       manifestUrl,
       store,
+      clock: time.clock,
       config: { devices: { till: { port: sim.address, pollMs: 1_000, ...config } } },
     })
   const shop = await launch(new Map())
   const running = [shop]
   t.teardown(async () => {
     for (const one of running) await one.stop()
-    await sim.close()
   })
   return {
     sim,
     shop,
+    time,
     async crash() {
       const durable = structuredClone(shop.store)
       sim.cutLine()

@@ -1,10 +1,10 @@
 /** Keyboard-class scanners: key strokes as the kernel gives them, through a FIFO in place of the input device. */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { StartPlugin } from '../../daemon/contract/plugin.ts'
+import { testFolder } from '../../daemon/testing/folder.ts'
 import { PluginHarness } from '../../daemon/testing/plugin-harness.ts'
 import { fc } from '../../daemon/testing/property.ts'
 import plugin from './plugin.ts'
@@ -86,8 +86,7 @@ t.test('fuzz: any records, split anywhere, and nothing throws', async () => {
 })
 
 t.test('a scanner that types: scans, unplugged, plugged in again', async (t) => {
-  const dir = mkdtempSync(join(tmpdir(), 'scanner-hid-'))
-  const path = join(dir, 'usb-Scanner-event-kbd')
+  const path = join(testFolder(t), 'usb-Scanner-event-kbd')
   const plug = () => execFileSync('mkfifo', [path])
   plug()
   const harness = await PluginHarness.start({
@@ -96,11 +95,8 @@ t.test('a scanner that types: scans, unplugged, plugged in again', async (t) => 
     config: { devices: { 'till-1': { port: `hid:${path}`, layout: 'de' } } },
   })
   const scanner = new ScannerSimulator({ layout: 'de', aim: true })
-  t.teardown(async () => {
-    await harness.stop()
-    await scanner.stop()
-    rmSync(dir, { recursive: true, force: true })
-  })
+  t.teardown(() => harness.stop())
+  t.teardown(() => scanner.stop())
   scanner.openHid(path)
   await harness.until(() => harness.state('till-1')?.state === 'online', 'online')
   scanner.scan({ text: 'https://id.gs1.org/01/09506000134352', aim: ']Q1', kind: 'product' })

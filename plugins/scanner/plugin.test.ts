@@ -1,9 +1,11 @@
 /** The real plugin against the simulator over real TCP. */
 import t from 'tap'
+import { systemClock } from '../../daemon/clock.ts'
 import { Failure } from '../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
-import type { StartPlugin } from '../../daemon/contract/plugin.ts'
+import type { Clock, StartPlugin } from '../../daemon/contract/plugin.ts'
 import { PluginHarness } from '../../daemon/testing/plugin-harness.ts'
+import { freePort } from '../../daemon/testing/processes.ts'
 import { GOLDEN } from './golden.ts'
 import plugin from './plugin.ts'
 import { articleNumber, SIMULATED_PREFIXES, shopCodes } from './simulator/codes.ts'
@@ -23,23 +25,24 @@ interface Setting {
   shared?: JsonObject
   behaviour?: Partial<Behaviour>
   demo?: boolean
+  clock?: Clock
   call?: (plugin: string, device: string, command: string, args: Json) => Promise<Json>
 }
 
 async function till(t: Pick<typeof import('tap').default, 'teardown'>, setting: Setting = {}): Promise<Till> {
   const scanner = new ScannerSimulator(setting.behaviour)
-  const port = await scanner.listen()
+  t.teardown(() => scanner.stop())
+  // Unplugged, it listens there again: nobody else may have taken it meanwhile.
+  const port = await scanner.listen('127.0.0.1', await freePort())
   const harness = await PluginHarness.start({
     start: plugin as unknown as StartPlugin,
     manifestUrl: new URL('./', import.meta.url),
     config: { devices: { 'till-1': { port: `tcp://127.0.0.1:${port}`, ...setting.device } }, ...setting.shared },
     demo: setting.demo ?? false,
     ...(setting.call ? { call: setting.call } : {}),
+    ...(setting.clock ? { clock: setting.clock } : {}),
   })
-  t.teardown(async () => {
-    await harness.stop()
-    await scanner.stop()
-  })
+  t.teardown(() => harness.stop())
   await harness.until(() => harness.state('till-1')?.state === 'online' && scanner.connected, 'the scanner is online')
   return { scanner, port, harness, codes: () => harness.events.map((one) => String(one.data.code)) }
 }
@@ -145,8 +148,9 @@ t.test('nothing listens there: offline, one log line, and a clean stop', async (
 })
 
 t.test('10 MB of garbage: a fault, no flood, and good again', async (t) => {
-  const { scanner, harness, codes } = await till(t)
-  const began = performance.now()
+  // All of it comes in one burst, however often a busy machine pauses in the middle.
+  const now = systemClock.mono()
+  const { scanner, harness, codes } = await till(t, { clock: { ...systemClock, mono: () => now } })
   scanner.scan('96385074')
   scanner.garbage(5 * 1_048_576)
   scanner.send(Buffer.alloc(5 * 1_048_576, 0x41))
@@ -156,9 +160,7 @@ t.test('10 MB of garbage: a fault, no flood, and good again', async (t) => {
   scanner.scan('6901234567892')
   await harness.until(() => codes().at(-1) === '6901234567892', 'the clean line after it')
   t.equal(harness.state('till-1')?.state, 'online')
-  // What comes after a quarter of a second without is a burst of its own, of which one frame is told; a busy machine pauses in the middle.
-  const pauses = Math.floor((performance.now() - began) / 250)
-  t.ok(harness.events.length <= 3 + pauses, `${harness.events.length} events`)
+  t.ok(harness.events.length <= 3, `${harness.events.length} events`)
 })
 
 t.test('the journal is slow: reading stops, and every line is there when it is quick again', async (t) => {
@@ -197,7 +199,8 @@ t.test('the disk is full for a while: scans wait and are stored', async (t) => {
         ),
     })
   await harness.stop()
-  const { port } = await relisten(scanner)
+  await scanner.unplug()
+  const port = await scanner.listen()
   const second = await PluginHarness.start({
     start: refusing,
     manifestUrl: new URL('./', import.meta.url),
@@ -211,11 +214,6 @@ t.test('the disk is full for a while: scans wait and are stored', async (t) => {
   t.notMatch(JSON.stringify(second.logs), '6901234567892', 'logs quote no code')
 })
 
-async function relisten(scanner: ScannerSimulator): Promise<{ port: number }> {
-  await scanner.unplug()
-  return { port: await scanner.listen() }
-}
-
 t.test('reloads in a stream of scans lose nothing that the scanner can hold', async (t) => {
   const { scanner, harness, codes, port } = await till(t, { device: { repeatMs: 0 } })
   const config = (idleMs: number): JsonObject => ({ devices: { 'till-1': { port: `tcp://127.0.0.1:${port}`, repeatMs: 0, idleMs } } })
@@ -223,6 +221,7 @@ t.test('reloads in a stream of scans lose nothing that the scanner can hold', as
   const timer = setInterval(() => {
     for (let burst = 0; burst < 5; burst++) scanner.scan(articleNumber(sent++))
   }, 2)
+  t.teardown(() => clearInterval(timer))
   for (let reload = 1; reload <= 8; reload++) {
     const before = codes().length
     await harness.configure(config(100 + reload))
@@ -271,6 +270,7 @@ t.test('a config that is wrong is told where', async (t) => {
 
 t.test('the simulator as a command', async (t) => {
   const stop = new AbortController()
+  t.teardown(() => stop.abort())
   const lines: string[] = []
   t.equal(await simulate(['--every', 'soon'], (line) => lines.push(line), stop.signal), 2)
   t.match(lines[0], /^usage:/)
@@ -292,8 +292,8 @@ t.test('the simulator as a command', async (t) => {
     manifestUrl: new URL('./', import.meta.url),
     config: { devices: { 'till-1': { port: `tcp://127.0.0.1:${port}` } } },
   })
+  t.teardown(() => harness.stop())
   await harness.until(() => harness.events.length === 5, 'five codes')
   t.equal(await done, 0)
   t.ok(lines.slice(2).every((line) => /^pay \d\d\*+\d{4}$/.test(line)))
-  await harness.stop()
 })

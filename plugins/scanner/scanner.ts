@@ -9,10 +9,8 @@ import { Outbox } from './outbox.ts'
 import { ownPrefixes, riskyPrefixes, route } from './protocol/route.ts'
 import { type ScanEffect, type ScanEvent, ScanState, scanMachine } from './scan.machine.ts'
 import { chooseTransport } from './transports/choose.ts'
+import { patience } from './transports/patience.ts'
 import { asPortFault, type OpenPort, type PortFault, type Transport } from './transports/transport.ts'
-
-/** A timer that fires this late means that this process was held up, not that the line was silent. */
-const LATE_MS = 20
 
 export async function startScanner(device: DeviceContext<DeviceConfig, ScannerConfig>): Promise<RunningDevice> {
   const scanner = new Scanner(device, chooseTransport(device.config))
@@ -188,14 +186,12 @@ class Scanner implements RunningDevice {
     }
   }
 
-  #wakeIn(ms: number, again = false): void {
+  #wakeIn(ms: number): void {
     const { clock } = this.#device
-    const due = clock.mono() + ms
-    this.#cancelWake = clock.timer(ms, () => {
-      const now = clock.mono()
-      // Held up, or not reading: bytes may be waiting, so this is no silence of the line's.
-      if (this.#paused || (now - due > LATE_MS && !again)) this.#wakeIn(ms, !this.#paused)
-      else this.#decide({ kind: 'quiet', now })
+    this.#cancelWake = patience(clock, ms, () => {
+      // Not reading: bytes may be waiting, so this is no silence of the line's.
+      if (this.#paused) this.#wakeIn(ms)
+      else this.#decide({ kind: 'quiet', now: clock.mono() })
     })
   }
 

@@ -39,6 +39,17 @@ export function openIn(dir: string, options: Partial<JournalOptions> & { lines?:
   })
 }
 
+/** The same; closed when the test is over, also when something in the middle of it throws. Ask for its folder first. */
+export async function opened(
+  t: { teardown(done: () => Promise<void>): unknown },
+  dir: string,
+  options: Partial<JournalOptions> & { lines?: LogLine[] } = {},
+): Promise<LimitedJournal> {
+  const journal = await openIn(dir, options)
+  t.teardown(() => journal.close())
+  return journal
+}
+
 export const scan = (data: JsonObject = { code: '6901234567892', kind: 'product' }): Draft => ({
   plugin: 'scanner',
   device: 'till-1',
@@ -60,7 +71,7 @@ export const dataOf = (event: StoredEvent | undefined): JsonObject =>
   (JSON.parse(event?.text ?? '{"data":{}}') as { data: JsonObject }).data
 
 /** Waits until `done` holds. */
-export async function until(done: () => boolean | Promise<boolean>, what: string, ms = 20_000): Promise<void> {
+export async function until(done: () => boolean | Promise<boolean>, what: string, ms = 100_000): Promise<void> {
   const end = performance.now() + ms
   while (!(await done())) {
     if (performance.now() > end) throw new Error(`waited ${ms} ms for: ${what}`)

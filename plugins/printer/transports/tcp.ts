@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import type { Clock } from '../../../daemon/contract/plugin.ts'
+import { patience } from '../patience.ts'
 import { type OpenPort, type Port, PortFault } from './port.ts'
 import { UNANSWERED_LEAST } from './silence.machine.ts'
 import { Silence } from './silence.ts'
@@ -23,7 +24,7 @@ export function openTcp(host: string, port: number, lostMs: number, clock: Clock
       let silence: Silence | undefined
       let closing = false
       const giveUp = () => socket.destroy(new PortFault('unreachable', `${host}:${port} does not answer`))
-      const cancelTimer = clock.timer(CONNECT_MS, giveUp)
+      const cancelTimer = patience(clock, CONNECT_MS, giveUp)
       signal.addEventListener('abort', giveUp, { once: true })
       const lost = () => {
         lostPort = socket.localPort
@@ -97,7 +98,7 @@ function portOn({ socket, clock, silence, lost, closing }: OnLine): Port {
       new Promise((resolve) => {
         closing()
         if (socket.destroyed) return resolve()
-        const cancel = clock.timer(GOODBYE_MS, leave)
+        const cancel = patience(clock, GOODBYE_MS, leave)
         socket.once('close', () => {
           cancel()
           resolve()
