@@ -272,7 +272,7 @@ t.test('whatever breaks and whenever: nothing runs twice, nothing runs unjournal
           throw new Error(`a repeat of ${id} was answered ${last?.status}`)
       }
     }),
-    { numRuns: 1_500, seed: 20_261_122 },
+    { numRuns: 1_500 },
   )
   t.ok(reached.rerun > 0, 'a repeatable command was run again')
   t.ok(reached.joined > 0, 'repeats were answered')

@@ -339,6 +339,8 @@ t.test('a damaged page: keys and what HQ lacks are carried into a new epoch, the
   const problem = await running.read(0, { events: 1_000 }).catch((error: unknown) => error)
   t.match(problem, { code: 'journal-corrupt' }, 'a running journal says so')
   t.match(running.stats().fault, /damaged/)
+  await running.space('plugin:printer').put('job/1', {})
+  t.match(running.stats().fault, /damaged/, 'also after a commit: the watchdog must hear of it')
   await running.close()
 
   journal = await opened(t, dir, { lines })

@@ -45,8 +45,9 @@ export class Writer {
   lastCommitMono: MonoMs
   /** Since when a batch has been at the disk; undefined while none is. */
   #writingSince: MonoMs | undefined
-  /** What is wrong while batches fail. */
+  /** What is wrong while batches fail, and from a damaged page on until the next start. */
   fault: string | undefined
+  #damage: string | undefined
   /** The file cannot be opened, and the fate of a batch is not known yet. */
   unsettled = false
   /** Hears when `unsettled` begins. */
@@ -91,7 +92,8 @@ export class Writer {
     } finally {
       this.#writingSince = undefined
     }
-    this.fault = undefined
+    // That these pages were whole says nothing of a damaged one.
+    this.fault = this.#damage
     this.commits += 1
     this.lastCommitMono = this.#deps.clock.mono()
     const events = batch.rows.map((row) => stored(row.origin, row.sequence, row.text))
@@ -169,7 +171,8 @@ export class Writer {
   /** The daemon is restarted by its watchdog; the start then checks the whole file. */
   async #suspect(error: unknown): Promise<void> {
     const message = error instanceof Error ? error.message : String(error)
-    this.fault = `damaged: ${message}`
+    this.#damage = `damaged: ${message}`
+    this.fault = this.#damage
     this.#deps.log.error({ error: message }, 'journal: the file is damaged; the next start will set it aside and save what it can')
     await writeFile(suspectFile(this.#deps.store.file), `${message}\n`).catch(() => undefined)
   }
