@@ -1,9 +1,9 @@
 /** The real plugin against the simulator over real TCP. */
 import t from 'tap'
-import { systemClock } from '../../daemon/clock.ts'
 import { Failure } from '../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
 import type { Clock, StartPlugin } from '../../daemon/contract/plugin.ts'
+import { HeldTimers } from '../../daemon/testing/held-timers.ts'
 import { PluginHarness } from '../../daemon/testing/plugin-harness.ts'
 import { freePort } from '../../daemon/testing/processes.ts'
 import { GOLDEN } from './golden.ts'
@@ -149,8 +149,9 @@ t.test('nothing listens there: offline, one log line, and a clean stop', async (
 
 t.test('10 MB of garbage: a fault, no flood, and good again', async (t) => {
   // All of it comes in one burst, however often a busy machine pauses in the middle.
-  const now = systemClock.mono()
-  const { scanner, harness, codes } = await till(t, { clock: { ...systemClock, mono: () => now } })
+  const { clock } = new HeldTimers()
+  const now = clock.mono()
+  const { scanner, harness, codes } = await till(t, { clock: { ...clock, mono: () => now } })
   scanner.scan('96385074')
   scanner.garbage(5 * 1_048_576)
   scanner.send(Buffer.alloc(5 * 1_048_576, 0x41))
