@@ -89,7 +89,8 @@ export class Silence {
         socket.destroy()
         resolve(answered)
       }
-      const cancel = this.#clock.timer(KNOCK_MS, () => done(false))
+      // Held up itself, this process looks once more at what has arrived meanwhile.
+      const cancel = this.#clock.timer(KNOCK_MS, () => setImmediate(() => done(false)))
       socket.on('connect', () => done(true))
       socket.on('error', ({ code }: NodeJS.ErrnoException) => done(code === 'ECONNREFUSED' || code === 'ECONNRESET'))
     })

@@ -31,7 +31,8 @@ export function openTcp(host: string, port: number, lostMs: number, clock: Clock
       let silence: Silence | undefined
       let ours = false
       const giveUp = () => socket.destroy(new LinkError('unreachable', `${host}:${port} does not answer`))
-      const cancelTimer = clock.timer(CONNECT_MS, giveUp)
+      // Held up itself, this process looks once more at what has arrived meanwhile.
+      const cancelTimer = clock.timer(CONNECT_MS, () => setImmediate(() => socket.connecting && giveUp()))
       signal.addEventListener('abort', giveUp, { once: true })
       const lost = () => {
         failure = new LinkError('unreachable', `${host}:${port} has acknowledged nothing for ${Math.round(lostMs / 1_000)} s`)
@@ -83,15 +84,17 @@ interface OnLine {
 }
 
 function linkOn({ socket, clock, signal, silence, failure, ours }: OnLine): PrinterLink {
-  const end = (resolve: () => void, reject: (failure: LinkError) => void) => {
+  const end = (resolve: () => void, reject: (failure: Error) => void) => {
     ours()
     let cancel = () => {}
     const closed = () => {
       cancel()
       const why = failure()
-      if (why instanceof LinkError) reject(why)
-      else if (why && (silence.queued > 0 || socket.writableLength > 0)) reject(new LinkError('unreachable', why.message))
-      else resolve()
+      if (why === undefined) resolve()
+      else if (why instanceof LinkError) reject(why)
+      else if (silence.queued > 0 || socket.writableLength > 0) reject(new LinkError('unreachable', why.message))
+      // All of it had been taken, by the printer's network at least; a printer that resets the line drops what it has not printed.
+      else reject(why)
     }
     if (socket.closed) return closed()
     socket.once('close', closed)
