@@ -1,6 +1,7 @@
 /** Coupon and claim code on the paper before the cut: in the right place, never at the cost of the till's own bytes. */
 
 import t from 'tap'
+import { HeldTimers } from '../../daemon/testing/held-timers.ts'
 import { fc } from '../../daemon/testing/property.ts'
 import { Tokenizer } from './capture/tokenizer.ts'
 import { readSheet, sheetText } from './paper/read.ts'
@@ -8,6 +9,8 @@ import { type CutForm, simulatedReceipt } from './simulator/receipts.ts'
 import { counter, MARKET_TEMPLATE, printJob } from './testing.ts'
 
 const APPEND = { claim: { portal: 'wifi.shop.example', text: '扫码领积分', hours: 48 }, coupon: { text: '满30减5\n下次使用' } }
+/** How long the beginning of what may be a cut waits for the rest. */
+const HOLD_MS = 20
 const cutsOf: Record<Exclude<CutForm, 'none'>, string> = { feed: '1d564200', full: '1d5600', 'esc-i': '1b69', 'esc-m': '1b6d' }
 
 /** What stands between the till's own bytes, given these. */
@@ -25,7 +28,8 @@ function qrContent(bytes: Buffer): string | undefined {
 }
 
 t.test('a coupon and a claim code stand before the cut, whatever cut it is and however it comes', async (t) => {
-  const { printer, shop, till, captured } = await counter(t, { device: { template: MARKET_TEMPLATE, append: APPEND } })
+  const hold = new HeldTimers(HOLD_MS)
+  const { printer, shop, till, captured } = await counter(t, { device: { template: MARKET_TEMPLATE, append: APPEND }, clock: hold.clock })
   let job = 0
   for (const [form, hex] of Object.entries(cutsOf) as [CutForm, string][]) {
     for (const split of [0, 1]) {
@@ -39,7 +43,12 @@ t.test('a coupon and a claim code stand before the cut, whatever cut it is and h
       job += 1
     }
   }
-  await shop.until(() => captured().length === job, 'all captured')
+  // A receipt is read as long after it has been printed.
+  const captures = () => {
+    hold.fire(HOLD_MS)
+    return captured().length
+  }
+  await shop.until(() => captures() === job, 'all captured')
   t.equal(new Set(captured().map(({ claim }) => claim)).size, job, 'each its own')
   const shown = JSON.stringify([shop.events, shop.logs, [...shop.store]])
   const token = /\/c\/(.+)$/.exec(qrContent(printer.job(0)) ?? '')?.[1] ?? 'none'
@@ -106,11 +115,14 @@ t.test('modes the till had set are put back before its cut', async (t) => {
 })
 
 t.test('a printer mode that begins like a cut waits at most for its next byte, and nothing is lost', async (t) => {
-  const { printer, shop, till } = await counter(t, { device: { template: MARKET_TEMPLATE, append: APPEND } })
+  const hold = new HeldTimers(HOLD_MS)
+  const { printer, shop, till } = await counter(t, { device: { template: MARKET_TEMPLATE, append: APPEND }, clock: hold.clock })
   const one = till()
   await one.connect()
   const text = Buffer.from('TEA\n')
   await one.print(Buffer.concat([text, Buffer.from([0x1d])]))
+  await shop.until(() => printer.received === text.length, 'what is no cut')
+  hold.fire(HOLD_MS)
   await shop.until(() => printer.received === text.length + 1, 'let go after a moment')
   await one.print(Buffer.from([0x56, 0x00]))
   await one.end()

@@ -41,6 +41,7 @@ t.test('the number under a bar code is in the picture, and not in the lines that
   const shop = await counter(t)
   const cafe = simulatedReceipt('cafe', 3)
   await printJob(shop.till(), cafe.bytes)
+  await shop.shop.until(() => shop.captured().length === 1, 'captured')
   await shop.shop.until(() => [...shop.store.keys()].some((key) => key.startsWith('till-1/kept/')), 'kept')
   const receipt = String(shop.captured()[0]?.receipt)
   const { svg } = await ask(shop, 'render', { receipt })

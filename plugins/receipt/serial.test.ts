@@ -63,5 +63,6 @@ t.test('a serial printer that is unplugged: the till is reset, and told offline'
   await one.connect()
   await one.untilClosed()
   t.equal(one.closed, 'reset')
-  t.match(shop.state('till-1'), { state: 'offline', detail: 'printer-unplugged' })
+  await shop.until(() => shop.state('till-1')?.detail === 'printer-unplugged', 'told')
+  t.equal(shop.state('till-1')?.state, 'offline')
 })

@@ -2,7 +2,7 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import type { Test } from 'tap'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
-import type { StartPlugin } from '../../daemon/contract/plugin.ts'
+import type { Clock, StartPlugin } from '../../daemon/contract/plugin.ts'
 import { PluginHarness } from '../../daemon/testing/plugin-harness.ts'
 import start from './plugin.ts'
 import { TillSimulator } from './simulator.ts'
@@ -100,6 +100,7 @@ export interface CounterOptions {
   store?: Map<string, Json>
   printer?: BytePrinter
   listen?: string
+  clock?: Clock
 }
 
 export const MARKET_TEMPLATE: JsonObject = {
@@ -118,6 +119,7 @@ export async function counter(t: Test, options: CounterOptions = {}): Promise<Co
       start: start as unknown as StartPlugin,
       manifestUrl: new URL('./', import.meta.url),
       store,
+      ...(options.clock ? { clock: options.clock } : {}),
       config: {
         devices: { 'till-1': { listen: `127.0.0.1:${port}`, printer: `tcp://127.0.0.1:${printer.port}`, ...options.device } },
         ...options.shared,

@@ -23,7 +23,7 @@ async function cabled(t: T): Promise<Counter & { far: CabledPrinter }> {
 }
 
 if (process.env[INSIDE] === undefined)
-  t.test('between two namespaces', { skip: unavailable(), timeout: 280_000 }, async (t) => {
+  t.test('between two namespaces', { skip: unavailable() }, async (t) => {
     const { code, output } = await inNamespace(fileURLToPath(import.meta.url))
     t.equal(code, 0)
     if (code !== 0) t.comment(output)
@@ -50,8 +50,9 @@ else {
     t.equal(shop.state('till-1')?.state, 'offline')
 
     far.paper(true)
-    await far.plug()
+    await far.hasRead()
     t.equal(far.heard.jobs[0]?.open, true, 'the printer has noticed nothing')
+    await far.plug()
     for (const next = till(); ; ) {
       await printJob(next, market(3)).catch(() => {})
       if (next.closed === 'ended') break

@@ -87,6 +87,16 @@ export class CabledPrinter {
     this.#child.stdin?.write(there ? 'paper\n' : 'none\n')
   }
 
+  /** Resolves when nothing that has arrived is left to be read: /proc/net/tcp, `tx_queue:rx_queue` of its line. */
+  async hasRead(): Promise<void> {
+    for (;;) {
+      const { stdout } = await promisify(execFile)('ip', ['netns', 'exec', this.#name, 'cat', '/proc/net/tcp'])
+      const lines = stdout.split('\n').filter((line) => / \w+:238C \w+:(?!0000)\w+ /.test(line))
+      if (lines.every((line) => / \w+:00000000 /.test(line))) return
+      await new Promise((wake) => setTimeout(wake, 50))
+    }
+  }
+
   /** Out of its socket: no carrier. */
   async pull(): Promise<void> {
     await ip(['-n', this.#name, 'link', 'set', 'lan0', 'down'])
