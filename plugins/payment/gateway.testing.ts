@@ -1,5 +1,4 @@
 /** A whole till: the built gateway with scanner, printer and payment, a till on the LAN, simulated providers. For the kill test and the bench. */
-import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import type { JsonObject } from '../../daemon/contract/json.ts'
 import { freePort, type GatewayProcess, Shopfloor, until } from '../../daemon/testing/processes.ts'
@@ -108,37 +107,43 @@ export class PayingShop {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ id: `t-${process.pid}-${this.#asked++}`, args }),
-      signal: AbortSignal.timeout(20_000),
+      signal: AbortSignal.timeout(100_000),
     })
     const body = (await response.json()) as { status?: string; result?: JsonObject; error?: JsonObject }
     if (body.status !== 'done') throw new Error(JSON.stringify(body.error ?? body))
     return body.result ?? {}
   }
 
-  /**
-   * The job's id is made of the payment's, so that a receipt is printed once, whoever asks how often. Each try is a command of its own: one that
-   * was cut off before its job was stored is answered `unknown` for ever.
-   */
+  /** Has it printed under a job's id that is made of the payment's, so that a receipt is printed once, whoever asks how often. */
   print(payment: JsonObject): void {
-    const receipt = `Order <${String(payment.order)}>\nPaid ${String(payment.amount)}\n`
-    const message = { id: `print-${process.pid}-${this.#asked++}`, args: { receipt, jobId: `receipt-${String(payment.payment)}` } }
+    this.#print(jobOf(payment), `Order <${String(payment.order)}>\nPaid ${String(payment.amount)}\n`)
+  }
+
+  /** Each try is a command of its own: one that was cut off before its job was stored is answered `unknown` for ever. */
+  #print(jobId: string, receipt: string): void {
+    const message = { id: `print-${process.pid}-${this.#asked++}`, args: { receipt, jobId } }
     this.mqtt.publish('shop/printer/receipt/cmd/print', JSON.stringify(message), { qos: 1 })
   }
 
   /** What became of a payment's receipt; undefined where the printer knows of none. */
-  async receipt(payment: JsonObject): Promise<JsonObject | undefined> {
-    const { jobs } = (await this.command('printer', 'receipt', 'jobs')) as { jobs: JsonObject[] }
-    return jobs.find(({ jobId }) => jobId === `receipt-${String(payment.payment)}`)
+  receipt(payment: JsonObject): Promise<JsonObject | undefined> {
+    return this.#job(jobOf(payment))
   }
 
-  /** Resolves when nothing has come out of the printer for a second. */
-  async quiet(): Promise<void> {
-    for (let still = 0, before = ''; still < 10; ) {
-      await new Promise((wake) => setTimeout(wake, 100))
-      const now = this.#printer?.output ?? ''
-      still = now === before ? still + 1 : 0
-      before = now
-    }
+  async #job(id: string): Promise<JsonObject | undefined> {
+    const { jobs } = (await this.command('printer', 'receipt', 'jobs')) as { jobs: JsonObject[] }
+    return jobs.find(({ jobId }) => jobId === id)
+  }
+
+  /** Looks at the paper: has a slip printed, and when that is there, so is all that came before it. */
+  async look(): Promise<void> {
+    const slip = `look-${process.pid}-${this.#asked++}`
+    await until(async () => {
+      if (this.#printer?.output.includes(`Slip <${slip}>`)) return true
+      const known = await this.#job(slip).catch(() => undefined)
+      if (known === undefined) this.#print(slip, `Slip <${slip}>\n`)
+      return false
+    }, 'a slip to look at')
   }
 
   /** Receipts of an order on the printer's roll. */
@@ -152,10 +157,7 @@ export class PayingShop {
   }
 
   async kill(): Promise<void> {
-    const child = this.gateway?.child
-    const ended = child ? once(child, 'exit') : undefined
     await this.gateway?.kill('SIGKILL')
-    await ended?.catch(() => {})
     this.#mqtt?.end(true)
   }
 
@@ -164,3 +166,5 @@ export class PayingShop {
     await this.alipay.close()
   }
 }
+
+const jobOf = (payment: JsonObject): string => `receipt-${String(payment.payment)}`

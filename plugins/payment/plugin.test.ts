@@ -3,7 +3,7 @@ import t from 'tap'
 import { Failure } from '../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
 import type { WallMs } from '../../daemon/contract/plugin.ts'
-import { ALIPAY_CODE, everything, fastClock, HASTY, payShop, WECHAT_CODE } from './testing.ts'
+import { ALIPAY_CODE, everything, payShop, WECHAT_CODE } from './testing.ts'
 
 t.test('the shopper shows a code, the scanner reads it, the till hears "paid"; the code is nowhere', async (t) => {
   const { shop, open, code, is, alipay } = await payShop(t)
@@ -163,11 +163,13 @@ t.test('the shopper types the password: waiting, then paid', async (t) => {
 
 t.test('the shopper never types the password: reversed, and another code may be shown', async (t) => {
   for (const [channel, one, two] of WALLETS) {
-    const { shop, open, code, is, ...sims } = await payShop(t, { [channel]: { giveUpMs: HASTY.giveUpMs } })
+    const { shop, open, code, is, patienceEnds, ...sims } = await payShop(t)
     const sim = sims[channel]
     sim.faults.userPaying = 1
     await open('P-2', 400)
     await code(one)
+    await is('P-2', 'awaiting-shopper')
+    patienceEnds()
     await is('P-2', 'failed')
     t.ok(
       shop.events.some((each) => each.event === 'unknown' && each.data.order === 'P-2'),
@@ -290,7 +292,7 @@ t.test('nobody shows a code: the till is free again when the time is up', async 
 
 t.test('the box comes back from a power cut in 1970: the till is not held until the clock is right', async (t) => {
   let wall = Date.now()
-  const { open, is, crash, restart } = await payShop(t, {}, { clock: { ...fastClock, wall: () => wall as WallMs } })
+  const { open, is, crash, restart } = await payShop(t, {}, { wall: () => wall as WallMs })
   await open('E-2', 100, { expiresInSeconds: 20 })
   const durable = await crash()
   wall = 86_400_000

@@ -10,8 +10,6 @@ import { HqProvider } from './providers/hq.ts'
 import { troubleOf } from './providers/trouble.ts'
 import { ALIPAY_CODE, everything, payShop, QUICK, testKeys } from './testing.ts'
 
-t.setTimeout(120_000)
-
 /** The clock of these shops runs 20 times faster; a slow machine must not see an order QR expire. */
 const LONG = 86_400
 

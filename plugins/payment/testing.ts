@@ -2,10 +2,10 @@
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
 import type { Clock, MonoMs, WallMs } from '../../daemon/contract/plugin.ts'
+import { HandClock } from '../../daemon/testing/hand-clock.ts'
 import { type HarnessOptions, PluginHarness } from '../../daemon/testing/plugin-harness.ts'
 import { MERCHANT_PRIVATE, MERCHANT_PUBLIC, PROVIDER_PRIVATE, PROVIDER_PUBLIC } from './golden.ts'
 import start from './plugin.ts'
@@ -51,32 +51,59 @@ export interface PayShop {
   status(order: string): Promise<JsonObject>
   /** Waits until the payment of the order is in this state. */
   is(order: string, status: string): Promise<JsonObject>
+  /** Everybody has waited so long that they give up. */
+  patienceEnds(): void
 }
 
 /** The plugin's clock runs so many times faster: what takes a shop half a minute takes a test a moment. */
-export const FAST = 20
-/**
- * ms of that clock, but for `timeoutMs`, which the HTTP clients keep. Nobody gives up because the machine is busy: a test in which
- * somebody is to give up says so with HASTY.
- */
+const FAST = 20
+const TICK_MS = 5
+/** ms of that clock, but for `timeoutMs`, which the HTTP clients keep. Nobody gives up because the machine is busy: see `patienceEnds`. */
 export const QUICK = { timeoutMs: 20_000, queryMs: 1_000, giveUpMs: 600_000, undoAfterMs: 0, settleMs: 6_000 }
-/** The same for a provider that is given up on. */
-export const HASTY = { timeoutMs: 1_000, giveUpMs: 12_000 }
 /** An hour, of which the fast clock makes three minutes. */
 const EXPIRES_SECONDS = 3_600
 
-/** The plugin's, FAST times as quick; its wall clock is the machine's. */
-export const fastClock: Clock = {
-  wall: () => Date.now() as WallMs,
-  mono: () => (performance.now() * FAST) as MonoMs,
-  sleep: (ms, signal) => sleep(ms / FAST, undefined, signal ? { signal } : {}),
-  timer: (ms, run) => {
-    const timer = setTimeout(run, ms / FAST)
-    return () => clearTimeout(timer)
-  },
+/**
+ * The plugin's clock. It goes by how often this process, in which the providers are, too, comes round: held up for seconds, nobody in it
+ * has waited for seconds. The time of day is the machine's.
+ */
+class ShopClock implements Clock {
+  readonly wall: () => WallMs
+  readonly #hand = new HandClock()
+  readonly #ticks = setInterval(() => this.#hand.advance(TICK_MS * FAST), TICK_MS)
+
+  constructor(wall = () => Date.now() as WallMs) {
+    this.wall = wall
+  }
+
+  mono(): MonoMs {
+    return this.#hand.mono()
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return this.#hand.sleep(ms, signal)
+  }
+
+  timer(ms: number, run: () => void): () => void {
+    return this.#hand.timer(ms, run)
+  }
+
+  /** All of it at once. */
+  jump(ms: number): void {
+    this.#hand.jump(ms)
+  }
+
+  stop(): void {
+    clearInterval(this.#ticks)
+  }
 }
 
-export async function payShop(t: Test, extra: JsonObject = {}, options: Partial<HarnessOptions> = {}): Promise<PayShop> {
+interface PayShopOptions extends Partial<Omit<HarnessOptions, 'clock'>> {
+  /** The time of day. */
+  wall?: () => WallMs
+}
+
+export async function payShop(t: Test, extra: JsonObject = {}, { wall, ...options }: PayShopOptions = {}): Promise<PayShop> {
   const made = testKeys()
   // The vendors' libraries open hundreds of files: on a busy machine a first charge would wait for them longer than any story does.
   await Promise.all([import('./providers/alipay.ts'), import('./providers/wechat.ts')])
@@ -91,13 +118,15 @@ export async function payShop(t: Test, extra: JsonObject = {}, options: Partial<
     expiresInSeconds: EXPIRES_SECONDS,
     ...rest,
   }
+  const clock = new ShopClock(wall)
   // What a test sets to undefined is left out.
   const config = JSON.parse(JSON.stringify(merged)) as JsonObject
   const launch = (store: Map<string, Json>) =>
-    PluginHarness.start({ start: start as unknown as HarnessOptions['start'], manifestUrl, config, clock: fastClock, ...options, store })
+    PluginHarness.start({ start: start as unknown as HarnessOptions['start'], manifestUrl, config, clock, ...options, store })
   const running: PluginHarness[] = []
   t.teardown(async () => {
     for (const one of running) await one.stop()
+    clock.stop()
     await alipay.close()
     await wechat.close()
   })
@@ -128,7 +157,7 @@ export async function payShop(t: Test, extra: JsonObject = {}, options: Partial<
       return payments[0] ?? {}
     },
     async is(order, status) {
-      const end = performance.now() + 60_000
+      const end = performance.now() + 100_000
       for (;;) {
         const seen = await made2.status(order)
         if (seen.status === status) return seen
@@ -136,6 +165,7 @@ export async function payShop(t: Test, extra: JsonObject = {}, options: Partial<
         await new Promise((resolve) => setTimeout(resolve, 10))
       }
     },
+    patienceEnds: () => clock.jump(QUICK.giveUpMs),
   }
   return made2
 }

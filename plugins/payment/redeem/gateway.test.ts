@@ -111,6 +111,7 @@ t.test('a shop with a till, its scanner, and HQ behind a broker', { skip }, asyn
   const { gateway, hq, scan, event, heard } = await shop(floor)
 
   await t.test('HQ thinks about a coupon and the till waits for it: the shopper pays meanwhile, and everybody can look', async (t) => {
+    await command(gateway, 'open', { order: 'A-0', amount: 1500, till: 'till-1' })
     let speak = (): void => {}
     hq.faults.slowReserve = new Promise((resolve) => (speak = resolve))
     let answered = false
@@ -118,7 +119,6 @@ t.test('a shop with a till, its scanner, and HQ behind a broker', { skip }, asyn
       () => (answered = true),
     )
     await until(() => hq.heard.some((one) => one.request === 'reserve'), 'HQ is asked')
-    await command(gateway, 'open', { order: 'A-0', amount: 1500, till: 'till-1' })
     scan('281234567890123456')
     t.match(await event('paid', 'A-0'), { transaction: 'hq-1' })
     t.match(await command(gateway, 'payments', { order: 'A-0' }), { result: { payments: [{ status: 'paid' }] } })

@@ -1,5 +1,6 @@
 /** A member code at the till: display, payment, visit. */
 import t from 'tap'
+import { HandClock } from '../../../daemon/testing/hand-clock.ts'
 import { Hq } from './testing/hq.ts'
 import { Till, type TillOptions } from './testing/till.ts'
 
@@ -100,8 +101,10 @@ t.test('the box dies while a payment is open and its member is being handed over
 })
 
 t.test('nobody pays: the display forgets the member by itself', async (t) => {
-  const { till } = await shop(t, { redeem: { member: { displaySeconds: 1 } } })
+  const clock = new HandClock()
+  const { till } = await shop(t, { clock })
   await till.command('member', { till: 'till-1', code: 'VIP-42' })
+  await clock.pass(300_000)
   t.match(await till.heard('display', 2), { till: 'till-1', cleared: true })
   t.match(await till.command('display', { till: 'till-1' }), { shown: false })
 })

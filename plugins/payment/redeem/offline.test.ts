@@ -1,5 +1,6 @@
 /** HQ is away: codes are taken by the signed list it pushed, remembered as used, and told to HQ when it is back. */
 import t from 'tap'
+import { systemClock } from '../../../daemon/clock.ts'
 import type { Json, JsonObject } from '../../../daemon/contract/json.ts'
 import type { Clock, MonoMs, WallMs } from '../../../daemon/contract/plugin.ts'
 import { LIST_BYTES } from './code-list.ts'
@@ -110,7 +111,10 @@ t.test('called off while HQ is away, and scanned again: HQ hears in the right or
 
 t.test('what may be redeemed without HQ is limited, by code and by day, restarts included', async (t) => {
   const limits = offline({ valuePerCode: 600, valuePerDay: 1000 })
-  const { till, hq } = await shop(t, { redeem: limits })
+  // All of it on one day.
+  const now = systemClock.wall()
+  const clock: Clock = { ...systemClock, wall: () => now }
+  const { till, hq } = await shop(t, { redeem: limits, clock })
   await till.command(
     'code-list',
     await maker.list(1, [COUPON, OTHER, { ...COUPON, code: 'CPN-RICH', value: 601 }, { ...COUPON, code: 'CPN-3', value: 500 }]),
@@ -120,7 +124,7 @@ t.test('what may be redeemed without HQ is limited, by code and by day, restarts
   await t.rejects(ask(till, OTHER.code), { message: /offline-limit/ }, '500 + 600 are over 1000')
   const disk = till.disk()
   await till.stop()
-  const { till: after } = await shop(t, { redeem: limits, store: disk }, hq)
+  const { till: after } = await shop(t, { redeem: limits, store: disk, clock }, hq)
   await t.rejects(ask(after, OTHER.code), { message: /offline-limit/ })
   await after.command('release', { redemption: first.redemption as string })
   t.match(await ask(after, OTHER.code), { state: 'reserved' }, 'what was taken back does not count')

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import type { Json, JsonObject, JsonSchema } from '../../../daemon/contract/json.ts'
 import type { Clock, KeyValue, Manifest, MonoMs, WallMs } from '../../../daemon/contract/plugin.ts'
+import { HandClock } from '../../../daemon/testing/hand-clock.ts'
 import { PastShelf } from './past-shelf.ts'
 import { Hq } from './testing/hq.ts'
 import { PART_URL, Till, type TillOptions } from './testing/till.ts'
@@ -51,9 +52,13 @@ t.test('the payment falls through: the coupon is free again and can be used on t
 })
 
 t.test('no payment comes: the coupon does not stay held for ever', async (t) => {
-  const { till, hq } = await shop(t, { redeem: { holdSeconds: 1 } })
-  await till.scan('coupon', 'CPN-TENOFF-0001')
+  const clock = new HandClock()
+  const { till, hq } = await shop(t, { clock })
+  await till.scan('coupon', 'CPN-TENOFF-0001', 'till-1', clock.now)
   await till.heard('redemption-reserved')
+  await clock.pass(119_000)
+  t.same(till.events('released'), [], 'two minutes it is held')
+  await clock.pass(1_000)
   t.match(await till.heard('released'), { reason: 'expired' })
   await till.harness.until(() => hq.heard.some((one) => one.request === 'release'), 'HQ is told')
 })
@@ -252,10 +257,12 @@ t.test('a scan that the journal delivers again is one redemption; one from befor
 })
 
 t.test('the box dies between the opening of a payment and our hearing of it: the held coupon finds its payment', async (t) => {
-  const { till, hq } = await shop(t, { redeem: { holdSeconds: 1 } })
-  await till.scan('coupon', 'CPN-TENOFF-0001')
+  const clock = new HandClock()
+  const { till, hq } = await shop(t, { clock })
+  await till.scan('coupon', 'CPN-TENOFF-0001', 'till-1', clock.now)
   await till.heard('redemption-reserved')
   till.open.set('till-1', { payment: 'p-1', order: 'o-1', till: 'till-1', amount: 500, currency: 'CNY' })
+  await clock.pass(120_000)
   await till.harness.until(() => JSON.stringify([...till.disk()]).includes('"payment":"p-1"'), 'attached when its hold ends')
   await till.settles('p-1', 'paid')
   await till.harness.until(() => hq.commits.length === 1, 'committed')
