@@ -163,6 +163,20 @@ t.test('the printer goes away in the middle: so does the till’s connection', a
   t.match(captured()[0], { end: 'closed', total: market(1).total })
 })
 
+t.test('a printer that takes a job and resets the line at its end: the till sees what it would see without us', async (t) => {
+  const { printer, shop, till } = await counter(t)
+  printer.resets = true
+  const one = till()
+  await printJob(one, market(1).bytes)
+  t.equal(one.closed, 'reset', 'such a printer may have dropped it')
+  printer.resets = false
+  const next = till()
+  await printJob(next, market(2).bytes)
+  t.equal(next.closed, 'ended')
+  t.ok(printer.job(1).equals(market(2).bytes))
+  t.equal(shop.state('till-1')?.state, 'online', 'it is there')
+})
+
 t.test('a printer that never answers answers the till nothing, and prints', async (t) => {
   const { printer, till } = await counter(t)
   printer.answers = false

@@ -14,6 +14,8 @@ export class BytePrinter {
   answers = true
   /** Does not read. */
   deaf = false
+  /** Takes a job whole and resets the line in place of an end. */
+  resets = false
   /** A second client is reset, as many printers do. */
   clients = 0
   mostClients = 0
@@ -25,7 +27,7 @@ export class BytePrinter {
   readonly #sockets = new Set<Socket>()
 
   async listen(port = this.port): Promise<this> {
-    const server = createServer((socket) => this.#client(socket)).listen(port, '127.0.0.1')
+    const server = createServer({ allowHalfOpen: true }, (socket) => this.#client(socket)).listen(port, '127.0.0.1')
     await new Promise<void>((resolve, reject) => server.once('listening', resolve).once('error', reject))
     this.#server = server
     this.port = (server.address() as AddressInfo).port
@@ -78,6 +80,10 @@ export class BytePrinter {
       if (this.answers && bytes.includes(Buffer.from([0x10, 0x04]))) socket.write(Buffer.from([0x12]))
     })
     if (this.deaf) socket.pause()
+    socket.once('end', () => {
+      if (this.resets) socket.resetAndDestroy()
+      else socket.end()
+    })
     socket.once('close', () => {
       this.clients -= 1
       this.#sockets.delete(socket)

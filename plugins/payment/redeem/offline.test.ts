@@ -1,8 +1,8 @@
 /** HQ is away: codes are taken by the signed list it pushed, remembered as used, and told to HQ when it is back. */
 import t from 'tap'
-import { systemClock } from '../../../daemon/clock.ts'
 import type { Json, JsonObject } from '../../../daemon/contract/json.ts'
 import type { Clock, MonoMs, WallMs } from '../../../daemon/contract/plugin.ts'
+import { HeldTimers } from '../../../daemon/testing/held-timers.ts'
 import { LIST_BYTES } from './code-list.ts'
 import { Hq, ListMaker } from './testing/hq.ts'
 import { Till, type TillOptions } from './testing/till.ts'
@@ -112,8 +112,8 @@ t.test('called off while HQ is away, and scanned again: HQ hears in the right or
 t.test('what may be redeemed without HQ is limited, by code and by day, restarts included', async (t) => {
   const limits = offline({ valuePerCode: 600, valuePerDay: 1000 })
   // All of it on one day.
-  const now = systemClock.wall()
-  const clock: Clock = { ...systemClock, wall: () => now }
+  const now = Date.now() as WallMs
+  const clock: Clock = { ...new HeldTimers().clock, wall: () => now }
   const { till, hq } = await shop(t, { redeem: limits, clock })
   await till.command(
     'code-list',
