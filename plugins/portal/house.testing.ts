@@ -68,7 +68,18 @@ export class House {
     return this.gateway.client.call('POST', `/api/v1/cmd/portal/-/${command}`, { args })
   }
 
-  pluginPid(): number | undefined {
+  /** The process of the portal, another one than `before`; waits for it. */
+  async plugin(before?: number): Promise<number> {
+    let pid: number | undefined
+    await until(() => {
+      pid = this.#pluginPid()
+      return pid !== undefined && pid !== before
+    }, 'a process of the portal')
+    return pid as number
+  }
+
+  /** proc(5), "children": one may be left out while another ends. */
+  #pluginPid(): number | undefined {
     // The gateway was started through `ip netns exec`, which becomes what it runs.
     const gateway = this.gateway.child?.pid
     const children = readFileSync(`/proc/${gateway}/task/${gateway}/children`, 'utf8').split(' ').filter(Boolean)
@@ -87,8 +98,11 @@ export class House {
   }
 
   async close(): Promise<void> {
-    await this.floor.end()
-    await this.net.end()
+    try {
+      await this.floor.end()
+    } finally {
+      await this.net.end()
+    }
   }
 }
 

@@ -1,24 +1,18 @@
 /** What is kept and printed: the connection log, the poster, tokens. */
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { commands, transform } from 'receiptline'
 import t from 'tap'
 import type { JsonObject } from '../../daemon/contract/json.ts'
+import { testFolder } from '../../daemon/testing/folder.ts'
 import { wifiText } from './poster.ts'
 import { ipOf, macOf, Shop } from './testing.ts'
 
 type Test = Pick<typeof import('tap').default, 'teardown'>
 
-function folder(t: Test): string {
-  const dir = mkdtempSync(join(tmpdir(), 'shopwire-log-'))
-  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
-  return dir
-}
-
 async function logged(t: Test, more: object = {}): Promise<{ one: Shop; dir: string; config: JsonObject }> {
-  const home = folder(t)
+  const home = testFolder(t)
   const dir = join(home, 'connections')
   const keyFile = join(home, 'key')
   writeFileSync(keyFile, randomBytes(32).toString('hex'))
@@ -133,7 +127,7 @@ t.test('erasure and the log that the law keeps: said, and as configured', async 
 })
 
 t.test('a log without its key, or with a bad one, is said at the start', async (t) => {
-  const dir = folder(t)
+  const dir = testFolder(t)
   writeFileSync(join(dir, 'short'), 'abcd')
   await t.rejects(Shop.open({ config: { compliance: { enabled: true } } }), { code: 'config-invalid', message: /dir and keyFile/ })
   await t.rejects(Shop.open({ config: { compliance: { enabled: true, dir, keyFile: join(dir, 'short') } } }), {

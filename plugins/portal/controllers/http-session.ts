@@ -34,10 +34,11 @@ export class HttpSession {
   /** The `data` of the answer. Rejects with `device-offline` (no answer), `unauthorized` (password), or `device-fault` (5xx, or not what it should be). */
   async ask(method: 'GET' | 'POST', path: string, body?: JsonObject): Promise<Json> {
     if (this.#cookie === '') await this.#signIn()
+    const cookie = this.#cookie
     let answer = await this.#send(method, this.#apiPath(path), body)
     if (answer.status === 401 || answer.status === 403) {
-      // The controller ended the session, or was restarted.
-      await this.#signIn()
+      // The controller ended the session, or was restarted. Who hears of it last finds that another has signed in already.
+      if (this.#signingIn || this.#cookie === cookie) await this.#signIn()
       answer = await this.#send(method, this.#apiPath(path), body)
     }
     if (answer.status === 401 || answer.status === 403)

@@ -1,12 +1,12 @@
 /** A shop whose access point's controller lets its guests out: the real portal, the real adapter, the controller simulated at the wire. */
 import { execFileSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { JsonObject } from '../../../daemon/contract/json.ts'
 import type { StartPlugin } from '../../../daemon/contract/plugin.ts'
+import { testFolder } from '../../../daemon/testing/folder.ts'
 import { PluginHarness } from '../../../daemon/testing/plugin-harness.ts'
 import { until } from '../../../daemon/testing/processes.ts'
 import plugin from '../plugin.ts'
@@ -69,8 +69,7 @@ async function place(
 }
 
 const certificate = (t: Test): { cert: Buffer; key: Buffer; fingerprint: string } => {
-  const dir = mkdtempSync(join(tmpdir(), 'shopwire-cert-'))
-  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+  const dir = testFolder(t)
   const [cert, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')]
   execFileSync(
     'openssl',
@@ -226,5 +225,5 @@ t.test("an address that was somebody else's a moment ago is not them", async (t)
   await tap()
   controller.leave(MAC)
   controller.join('02:bb:00:00:00:77', IP)
-  await until(async () => (await ask('/captive-portal/api')).body.includes('"captive":true'), 'the newcomer is a stranger', 20_000)
+  await until(async () => (await ask('/captive-portal/api')).body.includes('"captive":true'), 'the newcomer is a stranger')
 })

@@ -40,7 +40,7 @@ const left = async (net: GuestNet) => ({
 })
 const NOTHING = { rules: '', address: false, forwarding: '0', isolated: false, queues: false }
 
-t.test('a download outlives a kill -9 and a restart of the controller, and is counted on', { skip, timeout: 290_000 }, async (t) => {
+t.test('a download outlives a kill -9 and a restart of the controller, and is counted on', { skip }, async (t) => {
   const net = await shop(t)
   let controller = await RemoteController.start(net)
   const { phone } = net
@@ -74,7 +74,7 @@ t.test('a download outlives a kill -9 and a restart of the controller, and is co
   t.same(await left(net), NOTHING, 'and leaves nothing')
 })
 
-t.test('a start that fails after it has taken hold leaves nothing behind', { skip, timeout: 120_000 }, async (t) => {
+t.test('a start that fails after it has taken hold leaves nothing behind', { skip }, async (t) => {
   const net = await shop(t)
   // Nobody can write a file where a folder is.
   mkdirSync(join(net.dir, 'state', 'dnsmasq.conf'), { recursive: true })
@@ -88,26 +88,22 @@ t.test('a start that fails after it has taken hold leaves nothing behind', { ski
   }, 'its helpers have ended')
 })
 
-t.test(
-  'the config moves to another interface between two runs: the first one gets back what it was',
-  { skip, timeout: 120_000 },
-  async (t) => {
-    const net = await shop(t)
-    const first = await RemoteController.start(net, { config: { downKbps: 50_000 } })
-    await first.stop(true)
-    t.not((await left(net)).rules, '', 'control: it was left as it was')
-    await net.gateway.ip(['link add br9 type bridge', 'link set br9 up'])
-    const second = await RemoteController.start(net, { config: { interface: 'br9', address: '10.99.0.1/24' } })
-    const after = await left(net)
-    t.match(after, { address: false, forwarding: '0', isolated: false, queues: false })
-    t.match(after.rules, /br9/)
-    await second.stop()
-    t.equal((await left(net)).rules, '')
-    t.notOk(existsSync(join(net.dir, 'state', 'before.json')))
-  },
-)
+t.test('the config moves to another interface between two runs: the first one gets back what it was', { skip }, async (t) => {
+  const net = await shop(t)
+  const first = await RemoteController.start(net, { config: { downKbps: 50_000 } })
+  await first.stop(true)
+  t.not((await left(net)).rules, '', 'control: it was left as it was')
+  await net.gateway.ip(['link add br9 type bridge', 'link set br9 up'])
+  const second = await RemoteController.start(net, { config: { interface: 'br9', address: '10.99.0.1/24' } })
+  const after = await left(net)
+  t.match(after, { address: false, forwarding: '0', isolated: false, queues: false })
+  t.match(after.rules, /br9/)
+  await second.stop()
+  t.equal((await left(net)).rules, '')
+  t.notOk(existsSync(join(net.dir, 'state', 'before.json')))
+})
 
-t.test('notes of another boot are about nothing that is there now', { skip, timeout: 120_000 }, async (t) => {
+t.test('notes of another boot are about nothing that is there now', { skip }, async (t) => {
   const net = await GuestNet.create({ guestAddress: '10.66.0.1/22' })
   t.teardown(() => net.end())
   const state = join(net.dir, 'state')

@@ -11,7 +11,7 @@ const VICTIM = '02:00:5e:00:00:77'
 const option = (code: number, text: string): string =>
   `0x${code.toString(16).padStart(2, '0')}:${Buffer.from(text, 'latin1').toString('hex')}`
 
-t.test('a phone whose name holds line breaks is one phone', { skip, timeout: 290_000 }, async (t) => {
+t.test('a phone whose name holds line breaks is one phone', { skip }, async (t) => {
   const net = await GuestNet.create()
   t.teardown(() => net.end())
   const controller = await RemoteController.start(net)

@@ -10,7 +10,7 @@ import { RemoteController } from './testing/remote-controller.ts'
 const skip = GuestNet.unavailable('tc')
 const SLOWLY = { timeoutMs: 120_000 }
 
-t.test('speed limits', { skip, timeout: 290_000 }, async (t) => {
+t.test('speed limits', { skip }, async (t) => {
   const net = await GuestNet.create({ phones: 2 })
   t.teardown(() => net.end())
   let controller = await RemoteController.start(net, { config: { downKbps: 16_000, upKbps: 8_000 } })

@@ -24,7 +24,7 @@ const unprivileged = (capabilities: readonly string[]): string[] => {
   ]
 }
 
-t.test('under another user, as systemd starts it', { skip, timeout: 290_000 }, async (t) => {
+t.test('under another user, as systemd starts it', { skip }, async (t) => {
   const net = await GuestNet.create()
   t.teardown(() => net.end())
   const stateDir = stateOf(net)

@@ -27,7 +27,7 @@ table ip nat {
 }
 `
 
-t.test('crashes, strangers and broken lines', { skip, timeout: 290_000 }, async (t) => {
+t.test('crashes, strangers and broken lines', { skip }, async (t) => {
   const net = await GuestNet.create()
   t.teardown(() => net.end())
   await net.gateway.must('nft', ['-f', '-'], FOREIGN)

@@ -47,6 +47,7 @@ t.test('without a style sheet, and without script, it can still be read and used
   await picture(page, 'no-css')
   await page.getByRole('button', { name: 'Agree and connect' }).first().click()
   await page.getByRole('heading', { name: "You're connected" }).waitFor()
+  await page.unrouteAll({ behavior: 'wait' })
   await close()
 })
 

@@ -6,6 +6,7 @@ const BODY_MOST = 4 * 1024
 const FIELDS_MOST = 16
 /** What of a body that is too large is still taken and thrown away: a connection that is closed on unread bytes is reset, and the answer with it (RFC 9112, 9.6). */
 const THROWN_AWAY_MOST = 256 * 1024
+/** Without another piece of it. */
 const THROWN_AWAY_MS = 1_000
 
 export interface Extra {
@@ -91,8 +92,9 @@ function readBody(request: IncomingMessage, most: number): Promise<Buffer | unde
         return
       }
       chunks.length = 0
-      // Mostly its end is on its way; who goes on and on is answered and cut off.
-      patience ??= setTimeout(() => done(undefined), THROWN_AWAY_MS)
+      // Mostly its end is on its way; who goes on and on, or stops, is answered and cut off.
+      if (patience) patience.refresh()
+      else patience = setTimeout(() => done(undefined), THROWN_AWAY_MS)
       if (size > most + THROWN_AWAY_MOST) done(undefined)
     })
     request.once('end', () => done(size <= most ? Buffer.concat(chunks) : undefined))

@@ -1,10 +1,9 @@
 /** The guests' listener and those who keep it waiting. */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { testFolder } from '../../../daemon/testing/folder.ts'
 import { until } from '../../../daemon/testing/processes.ts'
 import { GuestServer, type ServerOptions } from './server.ts'
 
@@ -23,8 +22,7 @@ async function listening(t: Test, options: Partial<ServerOptions>): Promise<{ se
 }
 
 function certificate(t: Test): { certFile: string; keyFile: string } {
-  const dir = mkdtempSync(join(tmpdir(), 'shopwire-tls-'))
-  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+  const dir = testFolder(t)
   const [certFile, keyFile] = [join(dir, 'cert.pem'), join(dir, 'key.pem')]
   const words = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=a']
   execFileSync('openssl', [...words, '-keyout', keyFile, '-out', certFile], { stdio: 'ignore' })

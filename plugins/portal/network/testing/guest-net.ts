@@ -10,6 +10,7 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { until } from '../../../../daemon/testing/processes.ts'
 import { Crowd } from './crowd.ts'
 import { must, Namespace, type Process, removeNamespace, run } from './namespace.ts'
 import { Phone } from './phone.ts'
@@ -127,8 +128,12 @@ export class GuestNet {
   }
 
   async end(): Promise<void> {
-    await Promise.all(this.#namespaces.map((one) => one.end()))
-    await rm(this.dir, { recursive: true, force: true })
+    try {
+      await Promise.all(this.#namespaces.map((one) => one.end()))
+    } finally {
+      // Who was killed just now may still be making a file.
+      await rm(this.dir, { recursive: true, force: true, maxRetries: 50, retryDelay: 100 })
+    }
   }
 
   #namespace(suffix: string): Namespace {
@@ -220,11 +225,8 @@ export class GuestNet {
 }
 
 async function started(child: Process, word: string): Promise<Process> {
-  const end = performance.now() + 60_000
-  while (!child.output.includes(word)) {
-    if (child.exitCode !== null || performance.now() > end) throw new Error(`a server of the test did not start: ${child.output}`)
-    await new Promise((wake) => setTimeout(wake, 20))
-  }
+  await until(() => child.exitCode !== null || child.output.includes(word), 'a server of the test')
+  if (child.exitCode !== null) throw new Error(`a server of the test did not start: ${child.output}`)
   return child
 }
 

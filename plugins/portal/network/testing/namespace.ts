@@ -10,8 +10,11 @@ export interface Finished {
 
 export type Process = ChildProcess & { output: string }
 
+/** For programs that end by themselves: it stops one that hangs, and never one that a busy machine makes slow. */
+const PATIENCE_MS = 300_000
+
 /** Runs a program to its end; never rejects for an exit code. */
-export function run(command: string, args: readonly string[], input = '', timeoutMs = 30_000): Promise<Finished> {
+export function run(command: string, args: readonly string[], input = '', timeoutMs = PATIENCE_MS): Promise<Finished> {
   return new Promise((resolve) => {
     const child = execFile(command, [...args], { timeout: timeoutMs, maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
       const code = error ? (typeof error.code === 'number' ? error.code : 255) : 0

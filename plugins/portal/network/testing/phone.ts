@@ -1,6 +1,7 @@
 /** A phone in a namespace of its own: joins with real DHCP, asks with curl. */
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { until } from '../../../../daemon/testing/processes.ts'
 import { endProcess, must, type Namespace, type Process } from './namespace.ts'
 
 export interface HttpAnswer {
@@ -17,13 +18,17 @@ export interface AskOptions {
   /** Form fields: makes it a POST. */
   form?: Record<string, string>
   userAgent?: string
-  /** 20 s unless told: what is refused is refused at once, and a slow machine is not taken for a refusal. */
+  /** A minute unless told: what is refused is refused at once, and a slow machine is not taken for a refusal. */
   timeoutMs?: number
   /** Ends up in curl's argv. */
   extra?: string[]
 }
 
-const ANSWER_MS = 20_000
+const ANSWER_MS = 60_000
+/** It asks every 2 s for a minute, not twice in 5 s: a name server on a busy machine answers late. */
+export const PATIENT_LOOKUP = ['-timeout=60', '-retry=30']
+/** Of a download that the test ends: longer than any test. */
+const DOWNLOAD_MS = 3_600_000
 
 /** udhcpc's script: sets what the lease says, and keeps it for the test to look at. Option 114 comes as `opt114`, in hex. */
 const SCRIPT = `#!/bin/sh
@@ -83,16 +88,13 @@ export class Phone {
       ],
       { LEASE_DIR: this.#dir },
     )
-    const end = performance.now() + 60_000
-    for (;;) {
-      const { ip } = await this.lease()
-      if (ip) {
-        this.ip = ip
-        return ip
-      }
-      if (performance.now() > end) throw new Error(`no lease within 60 s: ${this.#dhcp.output}`)
-      await new Promise((wake) => setTimeout(wake, 20))
-    }
+    await until(async () => {
+      this.ip = (await this.lease()).ip ?? ''
+      return this.ip !== ''
+    }, 'a lease').catch((error: unknown) => {
+      throw new Error(`${String(error)}: ${this.#dhcp?.output}`)
+    })
+    return this.ip
   }
 
   /** Walks out: no release, as a phone does. */
@@ -118,7 +120,7 @@ export class Phone {
 
   /** A request that runs on its own: a long download. */
   async begin(url: string): Promise<Process> {
-    return this.namespace.spawn('curl', [...(await this.#curl(url, { timeoutMs: 240_000 })), '-o', '/dev/null', '-N'])
+    return this.namespace.spawn('curl', [...(await this.#curl(url, { timeoutMs: DOWNLOAD_MS })), '-o', '/dev/null', '-N'])
   }
 
   /** Bytes that have come in by its radio. */
@@ -131,7 +133,7 @@ export class Phone {
   /** What its resolver, or another, says of a name. `[]` where none answered. */
   async resolve(name: string, server?: string): Promise<string[]> {
     const at = server ?? (await this.#resolver())
-    const { stdout } = await this.namespace.run('busybox', ['nslookup', '-type=a', name, at], '', 30_000)
+    const { stdout } = await this.namespace.run('busybox', ['nslookup', ...PATIENT_LOOKUP, '-type=a', name, at])
     const [, answers = ''] = stdout.split(/\n\s*\n/)
     return [...answers.matchAll(/Address(?: \d+)?:\s+([0-9.]+)\s*$/gm)].map(([, address]) => address ?? '')
   }
