@@ -6,6 +6,7 @@
  *     phone-2 ─┼ br0 10.66.0.1 gateway ┼ lte0 198.51.100.2 ─ 198.51.100.1  (a second way to it)
  *     crowd   ─┘                      └ lan0 192.168.77.1 ─ 192.168.77.10 the till
  */
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -17,6 +18,10 @@ import { Phone } from './phone.ts'
 import { program } from './program.ts'
 
 const PREFIX = 'swg'
+/** What every guest net is made of. */
+const TRIAL = 'ip link add br0 type bridge; ip link add veth0 type veth peer name veth1; nft list ruleset'
+/** A right or a part of the kernel. Whatever else is said is a fault, and none to be skipped. */
+const LACKING = /not permitted|denied|not supported|not implemented|unknown device type/i
 let made = 0
 
 /** Public addresses, as the documentation ranges count as private for `stop-dns-rebind`; they exist in the namespaces only. */
@@ -56,7 +61,12 @@ export class GuestNet {
     if (process.getuid?.() !== 0) return 'needs root to make network namespaces'
     const missing = ['ip', 'nft', 'dnsmasq', 'udhcpc', 'curl', ...programs].filter((program) => !inPath(program))
     if (missing.length > 0) return `not installed: ${missing.join(', ')}`
-    return existsSync('/proc/self/ns/net') ? false : 'this kernel has no network namespaces'
+    // Root of a container may have none of the rights that it takes, and a kernel may lack a part of it.
+    const { status, stderr } = spawnSync('unshare', ['--net', '--mount', 'sh', '-ec', TRIAL], { encoding: 'utf8' })
+    if (status === 0) return false
+    const why = `network namespaces cannot be made here: ${stderr}`
+    if (LACKING.test(stderr)) return why.trim()
+    throw new Error(why)
   }
 
   static async create(options: GuestNetOptions = {}): Promise<GuestNet> {
