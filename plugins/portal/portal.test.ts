@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { request } from 'node:https'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
@@ -111,6 +112,34 @@ t.test('every probe is redirected while captive and answered as its vendor does 
     t.equal(answer.status, status, host)
     t.match(answer.body, body, host)
   }
+})
+
+t.test('a spare connection from before the tap does not bring the portal in place of the page that is asked for', async (t) => {
+  const one = await shop(t)
+  let answer = ''
+  // A machine that stands still for 5 s has the spare one closed for its silence: then there is none, and the next one is.
+  while (!answer.startsWith('HTTP/1.1 302 ')) {
+    await one.harness.command('-', 'revoke', { all: true })
+    const spare = connect({ host: '127.0.0.1', port: one.port, localAddress: ipOf(1) })
+    t.teardown(() => spare.destroy())
+    answer = ''
+    spare.setEncoding('latin1').on('data', (text) => {
+      answer += text
+    })
+    spare.on('error', () => {})
+    const closed = new Promise((resolve) => spare.once('close', resolve))
+    await until(async () => {
+      const { connections } = (await one.harness.command('-', 'status')) as { connections: number }
+      return connections === 1 || spare.destroyed
+    }, 'it is open')
+    await one.clock.pass(1_000)
+    await one.harness.command('-', 'grant', { address: ipOf(1) })
+    spare.write('GET /today?page=2 HTTP/1.1\r\nHost: news.example\r\n\r\n')
+    await closed
+  }
+  t.match(answer, /\r\nlocation: http:\/\/news\.example\/today\?page=2\r\n/, 'once more, over a connection that the network lets out')
+  const { headers } = await one.ask(1, '/today?page=2', { host: 'news.example' })
+  t.match(headers.location, /\/t\//, 'one that still comes here is not sent in circles')
 })
 
 t.test('RFC 8908: what a device is told about its captivity', async (t) => {

@@ -214,7 +214,7 @@ export class Portal implements RunningPlugin {
     const address = this.front.bind
     const open = async (port: number, tls?: { certFile: string; keyFile: string }): Promise<number> => {
       const server = new GuestServer(
-        { address, port, ...(tls ? { tls } : {}) },
+        { address, port, opened: (socket) => this.#door.opened(socket), ...(tls ? { tls } : {}) },
         (request, response, from) => this.#door.answer(request, response, from),
         (error) => this.context.log.warn({ code: asFailure(error).code }, `a request was not answered: ${asFailure(error).message}`),
       )

@@ -55,17 +55,18 @@ t.test('the connection log: off unless asked for, sealed, exported by command, r
     ],
   })
   // A time server gone wrong: the clock is years ahead for two days, and then right again.
-  one.clock.set('2031-03-01T00:00:00Z')
   const pruned = () => (one.harness.store.get('pruned') as { at: number } | undefined)?.at ?? 0
-  await one.clock.pass(49 * 3_600_000)
-  await one.harness.until(() => pruned() > Date.parse('2031-03-02T00:00:00Z'), 'it was looked at')
+  const nextDay = async (): Promise<void> => {
+    const before = pruned()
+    one.clock.jump(24 * 3_600_000)
+    await one.harness.until(() => pruned() !== before, 'it was looked at')
+  }
+  one.clock.set('2031-03-01T00:00:00Z')
+  for (let day = 0; day < 2; day++) await nextDay()
+  t.ok(pruned() > Date.parse('2031-03-02T00:00:00Z'))
   t.ok(existsSync(file), 'what the law wants kept is not gone for a clock that was wrong for a moment')
   one.clock.set('2026-11-28T00:00:00Z')
-  for (let day = 0; day < 20 && existsSync(file); day++) {
-    const before = pruned()
-    await one.clock.pass(24 * 3_600_000)
-    await one.harness.until(() => pruned() !== before, 'the next day')
-  }
+  for (let day = 0; day < 20 && existsSync(file); day++) await nextDay()
   t.notOk(existsSync(file), 'too old in the end')
   const off = await Shop.open()
   t.teardown(() => off.close())

@@ -1,5 +1,6 @@
 /** What a guest's request is answered with. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { asFailure, type Failure } from '../../../daemon/contract/errors.ts'
 import type { PluginContext } from '../../../daemon/contract/plugin.ts'
@@ -59,17 +60,32 @@ interface Visit {
 
 type Guest = Visit & { station: Station }
 
+interface Target {
+  /** Lower case, without port. */
+  host: string
+  path: string
+  query: string
+  /** All of it, as it was asked for. */
+  url: string
+}
+
 export class Door {
   readonly #parts: DoorParts
   readonly #claims = new ClaimLimit()
   /** Forms of one station are answered one after the other: a second tap finds what the first one did. */
   readonly #forms = new Map<string, Promise<unknown>>()
+  /** When each connection was opened, monotonic. */
+  readonly #since = new WeakMap<Socket, number>()
   front: Front
   pageCount = 0
 
   constructor(parts: DoorParts, front: Front) {
     this.#parts = parts
     this.front = front
+  }
+
+  opened(socket: Socket): void {
+    this.#since.set(socket, this.#parts.context.clock.mono())
   }
 
   async answer(request: IncomingMessage, response: ServerResponse, address: string): Promise<void> {
@@ -81,19 +97,26 @@ export class Door {
     const station = await this.#parts.network.stationAt(address)
     if (station) this.#parts.seen(station)
     const visit = { request, response, address, station }
-    if (!this.front.hosts.has(target.host)) return this.#elsewhere(visit, target.host, target.path)
+    if (!this.front.hosts.has(target.host)) return this.#elsewhere(visit, target)
     const route = routeOf(target.path)
     if (method === 'POST' && route.kind !== 'action') return sendText(request, response, 405, 'text/plain', 'Nothing to send here\n')
     return this.#route(visit, route, target.query)
   }
 
   /** A request for somebody else's server. HTTPS never comes here: it is refused, not intercepted. */
-  #elsewhere(visit: Visit, host: string, path: string): void {
+  #elsewhere(visit: Visit, { host, path, url }: Target): void {
     const { request, response, station } = visit
-    const probe = station && this.#parts.sessions.of(station.mac) && this.#parts.online() ? probeAnswer(host, path) : undefined
+    const session = station && this.#parts.online() ? this.#parts.sessions.of(station.mac) : undefined
+    const probe = session ? probeAnswer(host, path) : undefined
     if (probe) sendText(request, response, probe.status, probe.type, probe.body)
+    // A spare connection, opened before the tap, ends here for good: the same again over a new one goes past us.
+    else if (session && host !== '' && request.method !== 'POST' && this.#isOlder(request.socket, session)) redirect(request, response, url)
     else if (station) redirect(request, response, this.#welcomeUrl({ ...visit, station }))
     else this.#notice(visit, 403, 'guestOnly')
+  }
+
+  #isOlder(socket: Socket, session: Session): boolean {
+    return (this.#since.get(socket) ?? session.openedAt) < session.openedAt
   }
 
   async #route(visit: Visit, route: Route, query: string): Promise<void> {
@@ -317,7 +340,7 @@ function endedNotice(reason: string, minutes: number): Notice {
 }
 
 /** Host and path, whichever way the request names them. X-Forwarded-For and its like are never looked at. */
-function targetOf(request: IncomingMessage): { host: string; path: string; query: string } | undefined {
+function targetOf(request: IncomingMessage): Target | undefined {
   let url = request.url ?? '/'
   let authority = request.headers.host ?? ''
   if (url.length > URL_MOST || authority.length > 255) return undefined
@@ -329,5 +352,5 @@ function targetOf(request: IncomingMessage): { host: string; path: string; query
   if (!url.startsWith('/')) return undefined
   const host = authority.toLowerCase().replace(/:\d*$/, '').replace(/\.$/, '')
   const [path = '/', query = ''] = url.split(/\?(.*)/s)
-  return { host, path, query }
+  return { host, path, query, url: `http://${authority}${url}` }
 }

@@ -29,6 +29,8 @@ export interface ServerOptions {
   address: string
   port: number
   tls?: { certFile: string; keyFile: string }
+  /** A connection is there; of TLS, the one below it. */
+  opened?(socket: Socket): void
   /** Shorter ones for tests. */
   handshakeMs?: number
   stalledMs?: number
@@ -115,6 +117,7 @@ export class GuestServer {
     }
     this.#each.set(address, mine)
     this.#open.add(socket)
+    this.#options.opened?.(socket)
     // 'connection' of a TLS server has the raw socket; what is counted is the same.
     socket.once('close', () => this.#gone(socket, address))
   }
