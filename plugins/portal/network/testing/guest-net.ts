@@ -19,7 +19,8 @@ import { program } from './program.ts'
 
 const PREFIX = 'swg'
 /** What every guest net is made of. */
-const TRIAL = 'ip link add br0 type bridge; ip link add veth0 type veth peer name veth1; nft list ruleset'
+const PARTS = 'ip link add br0 type bridge; ip link add veth0 type veth peer name veth1; nft list ruleset'
+const TRIAL = ['unshare', '--net', '--mount', 'sh', '-ec', PARTS] as const
 /** A right or a part of the kernel. Whatever else is said is a fault, and none to be skipped. */
 const LACKING = /not permitted|denied|not supported|not implemented|unknown device type/i
 let made = 0
@@ -62,7 +63,8 @@ export class GuestNet {
     const missing = ['ip', 'nft', 'dnsmasq', 'udhcpc', 'curl', ...programs].filter((program) => !inPath(program))
     if (missing.length > 0) return `not installed: ${missing.join(', ')}`
     // Root of a container may have none of the rights that it takes, and a kernel may lack a part of it.
-    const { status, stderr } = spawnSync('unshare', ['--net', '--mount', 'sh', '-ec', TRIAL], { encoding: 'utf8' })
+    const [unshare, ...words] = TRIAL
+    const { status, stderr } = spawnSync(unshare, words, { encoding: 'utf8' })
     if (status === 0) return false
     const why = `network namespaces cannot be made here: ${stderr}`
     if (LACKING.test(stderr)) return why.trim()
