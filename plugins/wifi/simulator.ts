@@ -17,7 +17,8 @@ export class NmcliSimulator {
   readonly manager: NetworkManagerSimulator
   /** Arguments of every call, Latin-1. */
   readonly calls: string[][] = []
-  onCall: (args: string[], done: Answer) => void = () => {}
+  /** The answer is made, and is given when this has settled. */
+  onCall: (args: string[], done: Answer) => unknown = () => {}
   readonly #door: Door
   #kept = ''
   #looking: NodeJS.Timeout | undefined
@@ -66,7 +67,7 @@ export class NmcliSimulator {
     const done = garbage
       ? { out: '<html>\u0000\u001b[31m\n::::\\\n'.repeat(40), err: '', code: 0 }
       : await answer(this.manager, args, secret)
-    this.onCall(args, done)
+    await this.onCall(args, done)
     return done
   }
 

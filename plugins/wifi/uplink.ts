@@ -43,6 +43,7 @@ export class Uplink {
   #denied = false
   /** Why a profile could last not be brought in order, said once. */
   #cause = ''
+  #ended = 0
 
   constructor(
     context: PluginContext<WifiConfig>,
@@ -75,6 +76,11 @@ export class Uplink {
 
   get busy(): boolean {
     return this.#state.task !== undefined || this.#state.unfinished
+  }
+
+  /** How many tries have ended: what was seen before the last one did is no news any more. */
+  get ended(): number {
+    return this.#ended
   }
 
   /** The radio to use from now on. */
@@ -175,6 +181,7 @@ export class Uplink {
       reason = error instanceof NmcliFault ? error.kind : error instanceof Failure ? error.code : 'refused'
     }
     this.#denied = reason === 'not-authorized'
+    this.#ended += 1
     if (!signal.aborted) void this.send({ kind: 'tried', network, up: reason === '', reason, now: clock.mono() })
   }
 

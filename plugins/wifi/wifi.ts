@@ -126,6 +126,7 @@ export class Wifi implements RunningPlugin {
   async #look(): Promise<number> {
     const { signal } = this.#context
     const pollMs = this.#config.pollSeconds * 1_000
+    const { ended } = this.#uplink
     try {
       const all = await devices(signal)
       const serving = await this.#own.among(all)
@@ -141,7 +142,7 @@ export class Wifi implements RunningPlugin {
       this.#iface = radio.name
       this.#uplink.use(radio.name)
       this.#wired = hasOtherUplink(all)
-      return await this.#see(radio, pollMs)
+      return await this.#see(radio, pollMs, () => this.#uplink.ended !== ended)
     } catch (error) {
       if (signal.aborted) return pollMs
       // The radio is still where it was, for all that is known: a trial under way goes on.
@@ -150,14 +151,17 @@ export class Wifi implements RunningPlugin {
     }
   }
 
-  async #see(radio: Device, pollMs: number): Promise<number> {
+  /** `isOld`: a try has ended since the look began. What it saw would be taken for the loss of what has just come up: it is made again. */
+  async #see(radio: Device, pollMs: number, isOld: () => boolean): Promise<number> {
     const connected = radio.state === CONNECTED
     const working = connected && radio.addresses.length > 0
     this.#point = connected ? await this.#radio.current(radio.name) : undefined
+    if (isOld()) return 0
     const active = this.#activeOf(radio)
     if (working && active !== undefined) await this.#uplink.tidy(active, radio)
     const wants = working && !this.#wired && !this.#uplink.busy && preferred({ ...this.#uplink.state, active }).length > 0
     const reach = wants ? await this.#inReach(radio.name) : undefined
+    if (isOld()) return 0
     await this.#uplink.send({
       kind: 'seen',
       working: working && active !== undefined,
@@ -166,6 +170,7 @@ export class Wifi implements RunningPlugin {
       ...(active === undefined ? {} : { active }),
       ...(reach ? { reach } : {}),
     })
+    if (isOld()) return 0
     this.#read(working ? active : undefined, radio.name)
     if (!working && this.#uplink.denied) return this.#condition.trouble('not-authorized', pollMs)
     this.#condition.usable(this.#stateOf(working))

@@ -11,9 +11,11 @@ export interface Times {
   dhcpMostMs: number
   /** Until a disconnected radio looks for a network by itself, ms. */
   autoconnectMs: number
+  /** How long a second of nmcli's `--wait` lasts, ms. */
+  waitSecondMs: number
 }
 
-export const USUAL_TIMES: Times = { associateMs: 1_500, dhcpMs: 800, dhcpMostMs: 45_000, autoconnectMs: 3_000 }
+export const USUAL_TIMES: Times = { associateMs: 1_500, dhcpMs: 800, dhcpMostMs: 45_000, autoconnectMs: 3_000, waitSecondMs: 1_000 }
 
 /** NMDeviceState (libnm). */
 const DISCONNECTED = 30
@@ -100,6 +102,13 @@ export class NetworkManagerSimulator {
     })
   }
 
+  /** How long the activation under way on a radio takes by its schedule, however long this process is held up meanwhile, ms. */
+  takes(radio: string): number {
+    const profile = this.scene.profiles.find(({ uuid }) => uuid === this.scene.links[radio]?.uuid)
+    const { associateMs, dhcpMs, dhcpMostMs } = this.times
+    return associateMs + (profile && this.#best(profile)?.noDhcp ? dhcpMostMs : dhcpMs)
+  }
+
   /** After any change of the scene: links whose access point has gone fall, free radios look for a network by themselves. */
   settle(): void {
     const { radios, links, points } = this.scene
@@ -127,7 +136,7 @@ export class NetworkManagerSimulator {
 
   #associated(activation: Activation, profile: SimulatedProfile, secret: string | undefined): void {
     const { radio } = activation
-    const point = this.scene.points.filter(({ ssid }) => ssid === profile.ssid).sort((a, b) => b.quality - a.quality)[0]
+    const point = this.#best(profile)
     const refusal = refusalOf(point, profile, secret)
     if (!point || refusal) {
       activation.end(refusal ?? NOT_FOUND)
@@ -148,6 +157,10 @@ export class NetworkManagerSimulator {
       this.scene.links[radio] = { uuid: profile.uuid, bssid: point.bssid, state: ACTIVATED }
       activation.end('up')
     }, wait)
+  }
+
+  #best(profile: SimulatedProfile): SimulatedPoint | undefined {
+    return this.scene.points.filter(({ ssid }) => ssid === profile.ssid).sort((a, b) => b.quality - a.quality)[0]
   }
 
   #disconnect(radio: string): void {

@@ -18,7 +18,7 @@ interface Call {
   values: boolean
   escape: boolean
   secrets: boolean
-  waitMs: number | undefined
+  waitSeconds: number | undefined
 }
 
 /** `args` are Latin-1: one character a byte, since an argument is bytes. `secret`: the `passwd-file`'s content. */
@@ -50,7 +50,7 @@ export async function answer(nm: NetworkManagerSimulator, args: readonly string[
 }
 
 function options(args: readonly string[]): Call | Answer {
-  const call: Call = { rest: [], fields: undefined, values: false, escape: true, secrets: false, waitMs: undefined }
+  const call: Call = { rest: [], fields: undefined, values: false, escape: true, secrets: false, waitSeconds: undefined }
   let at = 0
   for (; at < args.length && args[at]?.startsWith('-'); at++) {
     const value = () => args[++at] ?? ''
@@ -77,7 +77,7 @@ function options(args: readonly string[]): Call | Answer {
         break
       case '-w':
       case '--wait':
-        call.waitMs = Number(value()) * 1_000
+        call.waitSeconds = Number(value())
         break
       default:
         return no(2, `Option '${args[at]}' is unknown, try 'nmcli -help'.`)
@@ -321,16 +321,18 @@ async function connectionUp(
       `Connection activation failed: Connection '${profile.id}' is not available on device ${iface} because profile is not compatible with device (mismatching interface name)`,
     )
   const secret = secretFile === undefined ? undefined : passwd(secretFile)
-  const waitMs = call.waitMs ?? 90_000
+  const waitSeconds = call.waitSeconds ?? 90
+  const waitMs = waitSeconds * nm.times.waitSecondMs
+  const activated = nm.activate(profile.uuid, iface, secret)
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<'late'>((resolve) => {
-    timer = setTimeout(() => resolve('late'), waitMs)
+    if (nm.takes(iface) > waitMs) timer = setTimeout(() => resolve('late'), waitMs)
   })
-  const outcome = await Promise.race([nm.activate(profile.uuid, iface, secret), late])
+  const outcome = await Promise.race([activated, late])
   clearTimeout(timer)
   if (outcome === 'up')
     return ok('Connection successfully activated (D-Bus active path: /org/freedesktop/NetworkManager/ActiveConnection/5)\n')
-  if (outcome === 'late') return no(3, `Timeout expired (${waitMs / 1_000} seconds)`)
+  if (outcome === 'late') return no(3, `Timeout expired (${waitSeconds} seconds)`)
   const failed = no(4, `Connection activation failed: ${outcome}`)
   return {
     ...failed,
