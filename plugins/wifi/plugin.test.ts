@@ -51,8 +51,8 @@ t.test('a quiet night: looks that see nothing new write nothing, neither here no
 })
 
 t.test('connect, prefer, forget', async (t) => {
-  const { nmcli, harness, everything } = await shop(t, { networks: [OFFICE] })
-  await harness.until(() => harness.state('-')?.state === 'online', 'online')
+  const { nmcli, harness, everything, until, settled } = await shop(t, { networks: [OFFICE] })
+  await settled()
   await t.rejects(harness.command('-', 'connect', { ...SPARE, password: WRONG }), {
     code: 'device-fault',
     message: /password .* back on "Shop Office"/,
@@ -70,7 +70,7 @@ t.test('connect, prefer, forget', async (t) => {
   })
   await t.rejects(harness.command('-', 'prefer', { ssids: ['Nobody'] }), { code: 'args-invalid' })
   t.same(await harness.command('-', 'prefer', { ssids: ['Shop Office'] }), { order: ['Shop Office', 'Spare 4G'] })
-  await harness.until(() => on(nmcli) === 'Shop Office', 'the preferred one')
+  await until(() => on(nmcli) === 'Shop Office', 'the preferred one')
   t.match(await harness.command('-', 'forget', { ssid: 'Spare 4G' }), { forgotten: true })
   t.same(
     nmcli.scene.profiles.map(({ ssid }) => ssid),
@@ -82,10 +82,10 @@ t.test('connect, prefer, forget', async (t) => {
 })
 
 t.test('the box is on a cable: nothing is forced, and a command still works', async (t) => {
-  const { nmcli, harness, looks } = await shop(t, { networks: [OFFICE] }, (scene) => {
+  const { nmcli, harness, looks, until } = await shop(t, { networks: [OFFICE], pollSeconds: 1 }, (scene) => {
     scene.wired = true
   })
-  await harness.until(() => harness.state('-')?.detail === 'not-in-use', 'left alone')
+  await until(() => harness.state('-')?.detail === 'not-in-use', 'left alone')
   await looks(1)
   t.ok(
     nmcli.calls.every((call) => call.includes('show')),
@@ -100,7 +100,7 @@ t.test('the box is on a cable: nothing is forced, and a command still works', as
 })
 
 t.test('without any network configured it only watches', async (t) => {
-  const { nmcli, harness, settled } = await shop(t, {}, (scene) => {
+  const { nmcli, harness, settled, until } = await shop(t, {}, (scene) => {
     scene.profiles = [
       {
         uuid: 'b2f0d9a4-0000-4000-8000-000000000001',
@@ -121,14 +121,14 @@ t.test('without any network configured it only watches', async (t) => {
     scene.faults.noAutoconnect = true
     scene.links = {}
   })
-  await harness.until(() => harness.state('-')?.detail === 'not-in-use', 'gone')
+  await until(() => harness.state('-')?.detail === 'not-in-use', 'gone')
   t.notOk(nmcli.calls.some((call) => call.includes('up') || call.includes('add')))
 })
 
 t.test('names from the field: colons, quotes, blanks, emoji, dashes, 32 bytes, not UTF-8, hidden', async (t) => {
   const names = ['-a: "x" \\ ', '☕ Café:店', "--ask'; reboot #", 'x'.repeat(32)].map(hex)
   const all = [...names, '636166e91b', hex('AA:BB:CC:DD:EE:FF')]
-  const { nmcli, harness } = await shop(t, {}, (scene) => {
+  const { nmcli, harness, until } = await shop(t, {}, (scene) => {
     scene.points = all.map((ssid, index) => ({
       ssid,
       bssid: `d8:47:32:00:01:0${index}`,
@@ -138,12 +138,12 @@ t.test('names from the field: colons, quotes, blanks, emoji, dashes, 32 bytes, n
       hidden: index === 2,
     }))
   })
-  await harness.until(() => harness.state('-')?.detail === 'not-in-use', 'ready')
+  await until(() => harness.state('-')?.detail === 'not-in-use', 'ready')
   for (const ssid of all) {
     await harness.command('-', 'connect', { ssidHex: ssid, ...(ssid === all[2] ? { hidden: true } : {}) })
     const bssid = nmcli.scene.links.wlan0?.bssid
     t.equal(nmcli.scene.points.find((point) => point.bssid === bssid)?.ssid, ssid)
-    await harness.until(
+    await until(
       () => harness.events.some(({ data }) => data.bssid === bssid && (data.ssidHex ?? hex(String(data.ssid))) === ssid),
       'the uplink',
     )
@@ -151,10 +151,10 @@ t.test('names from the field: colons, quotes, blanks, emoji, dashes, 32 bytes, n
 })
 
 t.test('two radios: the configured one is used, the other left alone', async (t) => {
-  const { nmcli, harness } = await shop(t, { interface: 'wlan1', networks: [OFFICE] }, ({ radios }) => {
+  const { nmcli, harness, settled } = await shop(t, { interface: 'wlan1', networks: [OFFICE] }, ({ radios }) => {
     radios.push({ name: 'wlan1', hardware: true, on: true, managed: true })
   })
-  await harness.until(() => harness.state('-')?.state === 'online', 'online')
+  await settled()
   t.equal(on(nmcli, 'wlan1'), 'Shop Office')
   t.same(Object.keys(nmcli.scene.links), ['wlan1'])
   t.match(harness.events[0]?.data, { interface: 'wlan1' })
@@ -172,8 +172,8 @@ const TROUBLES: [string, (scene: Scene) => unknown, state: string][] = [
 ]
 for (const [detail, fault, state] of TROUBLES)
   t.test(`${detail}: one state, one line, and good again when it is mended`, async (t) => {
-    const { nmcli, harness } = await shop(t, { networks: [OFFICE] }, fault, hurried(4))
-    await harness.until(() => harness.state('-')?.detail === detail, detail)
+    const { nmcli, harness, until } = await shop(t, { networks: [OFFICE] }, fault, hurried(4))
+    await until(() => harness.state('-')?.detail === detail, detail)
     const warned = () => harness.logs.filter(({ level, fields }) => level === 'warn' && fields.detail === detail).length
     t.equal(harness.state('-')?.state, state)
     t.equal(warned(), 1)
@@ -183,9 +183,9 @@ for (const [detail, fault, state] of TROUBLES)
       Object.assign(scene.faults, { notRunning: false, garbage: false, notAuthorized: false })
       scene.radios = [{ name: 'wlan0', hardware: true, on: true, managed: true }]
     })
-    await harness.until(() => on(nmcli) === 'Shop Office', 'mended')
+    await until(() => on(nmcli) === 'Shop Office', 'mended')
     t.equal(warned(), 1, 'still one')
-    await harness.until(() => harness.state('-')?.state === 'online', 'the state to follow')
+    await until(() => harness.state('-')?.state === 'online', 'the state to follow')
     t.match(await harness.command('-', 'self-check'), { findings: [{ state: 'ok', fact: /Shop Office/ }] })
   })
 
@@ -194,13 +194,13 @@ t.test('no nmcli at all: one state, one line, no crash', async (t) => {
   t.teardown(() => {
     process.env.PATH = path
   })
-  const { harness, restart } = await shop(t, { networks: [OFFICE] }, ({ faults }) => {
+  const { harness, restart, until } = await shop(t, { networks: [OFFICE] }, ({ faults }) => {
     faults.notRunning = true
   })
   await harness.stop()
   process.env.PATH = '/nonexistent'
   const without = await restart()
-  await without.until(() => without.state('-')?.detail === 'no-nmcli', 'the state')
+  await until(() => without.state('-')?.detail === 'no-nmcli', 'the state')
   t.equal(without.state('-')?.state, 'fault')
   await t.rejects(without.command('-', 'connect', { ssid: 'x' }), { code: 'device-offline', message: /no-nmcli/ })
   t.equal(without.logs.length, 1)

@@ -81,7 +81,7 @@ export async function shop(t: Teardown, config: JsonObject, change: (scene: Scen
     const harness = await PluginHarness.start({
       start: plugin as unknown as StartPlugin,
       manifestUrl: new URL('./', import.meta.url),
-      config: { pollSeconds: 2, graceSeconds: 0, ...settings },
+      config: { pollSeconds: 4, graceSeconds: 0, ...settings },
       store: from,
       ...(clock ? { clock } : {}),
     })

@@ -11,6 +11,8 @@ import type { Answer } from './nmcli.ts'
 
 /** Answers' FIFOs made at once; fewer than half of them left, and there are more. */
 const BATCH = 64
+/** So many taken ones a caller may have to pass by: that is cheaper than to say at each call where the free ones begin. */
+const PASSED = 8
 
 export interface Request {
   /** Latin-1: one character a byte. */
@@ -24,9 +26,10 @@ export class Door {
   readonly #answer: (request: Request) => Promise<Answer | undefined>
   #socket: Socket | undefined
   #text = ''
-  /** Answers' FIFOs so far; the last one taken. */
+  /** Answers' FIFOs so far; the last one taken; where callers begin to look. */
   #made = 0
   #taken = 0
+  #pointed = 0
 
   /** `answer` may resolve with nothing: then the caller waits for ever. */
   constructor(dir: string, answer: (request: Request) => Promise<Answer | undefined>) {
@@ -63,6 +66,7 @@ export class Door {
 
   /** Where callers begin to look for a free one. */
   #point(): void {
+    this.#pointed = this.#taken
     writeFileSync(join(this.#dir, 'next.new'), `${this.#taken + 1}\n`)
     renameSync(join(this.#dir, 'next.new'), join(this.#dir, 'next'))
   }
@@ -72,9 +76,9 @@ export class Door {
     const before = this.#taken
     this.#taken = number
     if (this.#made - number < BATCH / 2) execFileSync('mkfifo', ['-m', '600', ...this.#batch()])
-    this.#point()
+    if (number >= this.#pointed + PASSED) this.#point()
     // Whoever comes late to one of these finds no FIFO there, and goes on.
-    for (let old = before - BATCH; old < number - BATCH; old++) rmSync(join(this.#dir, `taken.${old}`), { force: true })
+    for (let old = Math.max(1, before - BATCH); old < number - BATCH; old++) rmSync(join(this.#dir, `taken.${old}`), { force: true })
   }
 
   /** What an earlier run has left. */
