@@ -9,6 +9,7 @@ import { Radio } from './adapter/radio.ts'
 import { Broadcast } from './broadcast.ts'
 import { type BeaconConfig, broadcastSpec, type Registered, registered } from './config.ts'
 import { Hearing } from './hearing.ts'
+import { HeldUp } from './held-up.ts'
 import { Inside } from './inside.ts'
 import { Outbox } from './outbox.ts'
 import { Crowd, HOUR_MS } from './presence/crowd.ts'
@@ -38,6 +39,7 @@ export class Beacon implements RunningPlugin {
   #state: DeviceState = { state: 'offline', detail: 'starting' }
   #adapter: DeviceState = { state: 'offline', detail: 'starting' }
   #cancelTick = (): void => {}
+  readonly #heldUp = new HeldUp(TICK_MS)
   readonly #inside: Inside
   readonly #visits: Visits
   #savedAt = 0
@@ -160,7 +162,7 @@ export class Beacon implements RunningPlugin {
     const { clock } = this.#context
     this.#cancelTick = clock.timer(TICK_MS, () => {
       const now = clock.mono()
-      this.#hearing.tick(now)
+      if (!this.#heldUp.at(now)) this.#hearing.tick(now)
       if (now - this.#savedAt >= SEEN_MS && this.#hearing.inside().length > 0) this.#save()
       if (now - this.#crowd.since >= HOUR_MS) {
         this.#lastHour = this.#crowd.count()

@@ -132,7 +132,8 @@ t.test('the store is broadcast while the scan goes on', async (t) => {
 })
 
 t.test('HQ changes the store’s numbers: the broadcast follows, the scan is not disturbed, nobody leaves', async (t) => {
-  const { adapter: _, ...base } = { adapter: '', beacons: BEACONS, broadcast: { uuid: UUID, major: 10, minor: 7 } }
+  // The watchdog starts the scan again after a silence: not in this story, however slow the machine is.
+  const base = { beacons: BEACONS, broadcast: { uuid: UUID, major: 10, minor: 7 }, watchdogSeconds: 3_600 }
   const one = await shop(t, base)
   await one.harness.until(() => one.harness.state('-')?.detail === 'broadcasting', 'the broadcast')
   t.teardown(sends(one.controller, 2, 1))
@@ -177,19 +178,18 @@ t.test('a changed list of beacons is taken in place: who stays in it stays, who 
 
 t.test('a tag is given to another member while it is here: the visit ends for whom it began, and the other’s begins', async (t) => {
   const store = new Map<string, never>()
-  const one = await shop(t, { beacons: BEACONS, ...SOON }, { store })
+  const one = await shop(t, { beacons: BEACONS }, { store })
   await online(one)
-  const leave = sends(one.controller, 3, 7)
+  t.teardown(sends(one.controller, 3, 7))
   await one.harness.until(() => one.events('present').length === 1, 'the first')
   const { adapter } = (await one.harness.command('-', 'status')) as { adapter: string }
   const beacons = { ...BEACONS, vip: { ...BEACONS.vip, member: '13900139000' } }
-  await one.harness.configure({ adapter, ...SOON, beacons: { ...BEACONS, vip: { ...BEACONS.vip, zone: 'till' } } })
+  await one.harness.configure({ adapter, beacons: { ...BEACONS, vip: { ...BEACONS.vip, zone: 'till' } } })
   t.same(one.events('absent'), [], 'another zone is no other visitor')
-  await one.harness.configure({ adapter, ...SOON, beacons })
+  await one.harness.configure({ adapter, beacons })
   await one.harness.until(() => one.events('present').length === 2, 'the second')
-  await one.harness.configure({ adapter, ...SOON, beacons: { ...beacons, vip: { ...BEACONS.vip, kind: 'fixed', member: '13900139000' } } })
+  await one.harness.configure({ adapter, beacons: { ...beacons, vip: { ...BEACONS.vip, kind: 'fixed', member: '13900139000' } } })
   await one.harness.until(() => one.events('absent').length === 2, 'a tag that is nobody’s any more')
-  leave()
   const visitors = (event: string) => one.events(event).map(({ visitor }) => visitor)
   t.same(visitors('absent'), visitors('present'))
   t.equal(new Set(visitors('present')).size, 2)
@@ -293,29 +293,37 @@ t.test('one that always refuses is reset once and then reported, not reset over 
     },
   )
   await one.harness.until(() => one.harness.state('-')?.detail === 'broadcast-failed', 'the fault')
-  await one.harness.until(() => one.controller.state.scanning, 'hearing to go on')
+  // At once: ten seconds later it is tried again, and may be reset again.
   t.equal(one.controller.commands.filter(({ opcode }) => opcode === OPCODE.reset).length, 1)
   t.match(await one.harness.command('-', 'status'), { broadcast: { mode: 'failed', detail: 'refused 0x0c' } })
+  await one.harness.until(() => one.controller.state.scanning, 'hearing to go on')
 })
 
 t.test(
   'the plugin was killed while the store was on the air, and the broadcast has gone from the config: it goes off the air',
   async (t) => {
+    let left = false
     const one = await shop(
       t,
       { beacons: BEACONS },
       {
-        prepare: ({ state }) => {
-          state.advertising = true
-        },
+        prepare: (controller) =>
+          controller.behave((opcode) => {
+            // The stand-in starts anew with each connection: what was on the air before is so from the first scan on.
+            if (opcode === OPCODE.leSetScanEnable && !left) left = controller.state.advertising = true
+            return undefined
+          }),
       },
     )
-    await one.harness.until(() => one.harness.state('-')?.state === 'online' && !one.controller.state.advertising, 'quiet')
-    t.match(await one.harness.command('-', 'status'), { broadcast: { mode: 'off' } })
+    await one.harness.until(() => one.harness.state('-')?.state === 'online' && left && !one.controller.state.advertising, 'quiet')
+    const offs = one.controller.commands.filter(({ opcode }) => opcode === OPCODE.leSetAdvertisingEnable)
     t.same(
-      one.harness.states.map(({ state }) => state),
-      ['online'],
+      offs.map(({ parameters }) => [...parameters]),
+      [[0]],
+      'told once to be quiet',
     )
+    t.match(await one.harness.command('-', 'status'), { broadcast: { mode: 'off' } })
+    t.notOk(one.harness.states.some(({ state }) => state === 'fault'))
   },
 )
 
@@ -359,7 +367,7 @@ t.test('an adapter that goes silent is reported, and well again when it reports'
   t.teardown(sends(one.controller, 2, 1))
   await one.harness.until(() => one.events('entered').length === 1, 'the badge')
   one.controller.faults.silent = true
-  await one.harness.until(() => one.harness.state('-')?.detail === 'adapter-silent', 'the fault', 30_000)
+  await one.harness.until(() => one.harness.state('-')?.detail === 'adapter-silent', 'the fault')
   t.match(one.harness.state('-'), { state: 'fault' })
   t.ok(
     one.controller.commands.some(({ opcode }) => opcode === OPCODE.reset),
@@ -394,9 +402,9 @@ t.test('the gateway restarts: who was here is not announced again, who left mean
   t.same(before.events('left'), [], 'a stop is nobody’s departure')
   const after = await shop(t, { beacons: BEACONS, ...SOON, zones: [{ name: 'floor', within: 50 }] }, { store, plugged: false })
   await after.harness.until(() => after.harness.state('-')?.detail === 'no-adapter', 'the adapter to be late')
+  t.teardown(sends(after.controller, 2, 1))
   await after.simulator.plug()
   await online(after)
-  t.teardown(sends(after.controller, 2, 1))
   await after.harness.until(() => after.events('absent').length === 1, 'the member to be missed')
   t.match(after.events('left'), [{ name: 'vip' }])
   t.same(after.events('entered'), [])
@@ -445,9 +453,10 @@ t.test('set-up: what is near, and what a beacon is at one metre', async (t) => {
   await online(one)
   t.teardown(sends(one.controller, 2, 1, -64))
   t.teardown(sends(one.controller, 8, 8, -71))
+  // Ten readings in as long as a slow machine may need for them.
   const [near, level] = await Promise.all([
-    one.harness.command('-', 'nearby', { seconds: 3 }),
-    one.harness.command('-', 'calibrate', { name: 'badge', seconds: 3 }),
+    one.harness.command('-', 'nearby', { seconds: 15 }),
+    one.harness.command('-', 'calibrate', { name: 'badge', seconds: 15 }),
   ])
   const { beacons } = near as { beacons: JsonObject[] }
   t.match(beacons, [

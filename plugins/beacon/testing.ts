@@ -102,6 +102,7 @@ export async function shop(
   how: { plugged?: boolean; prepare?: (controller: SimulatedController) => void; store?: Map<string, never> } = {},
 ): Promise<Shop> {
   const simulator = new BeaconSimulator()
+  t.teardown(() => simulator.stop())
   how.prepare?.(simulator.controller)
   const adapter = await simulator.listen()
   if (how.plugged === false) await simulator.unplug()
@@ -111,10 +112,7 @@ export async function shop(
     config: { adapter, ...config },
     ...(how.store ? { store: how.store } : {}),
   })
-  t.teardown(async () => {
-    await harness.stop()
-    await simulator.stop()
-  })
+  t.teardown(() => harness.stop())
   return {
     simulator,
     controller: simulator.controller,

@@ -2,6 +2,7 @@
 import type { Peripheral } from '@abandonware/noble'
 import type { Clock, DeviceState, Logger } from '../../../daemon/contract/plugin.ts'
 import { hexStatus, OPCODE, STATUS } from '../hci/packets.ts'
+import { deadline, HeldUp } from '../held-up.ts'
 import { type AdapterEffect, type AdapterEvent, type AdapterState, adapterMachine, newAdapter } from './adapter.machine.ts'
 import { type Answer, HciSocket } from './hci-socket.ts'
 import { AdapterFault, type AdapterLink, type OpenLink } from './link.ts'
@@ -70,6 +71,7 @@ export class Radio implements Transmitter {
   #reportAt = 0
   #ticks = 0
   #cancelTick = (): void => {}
+  readonly #heldUp = new HeldUp(TICK_MS)
   #cancelWait = (): void => {}
   #cancelMend: (() => void) | undefined
   #foreign = false
@@ -127,7 +129,8 @@ export class Radio implements Transmitter {
   #tick(): void {
     this.#cancelTick = this.#clock.timer(TICK_MS, () => {
       if (this.#reportAt > this.#state.heardAt) this.#decide({ kind: 'heard', now: this.#reportAt })
-      this.#decide({ kind: 'tick', now: this.#clock.mono(), expected: this.#expects(this.#clock.mono()) })
+      const now = this.#clock.mono()
+      if (!this.#heldUp.at(now)) this.#decide({ kind: 'tick', now, expected: this.#expects(now) })
       if (++this.#ticks % PRUNE_TICKS === 0) this.#session?.prune()
       this.#tick()
     })
@@ -352,7 +355,7 @@ export class Radio implements Transmitter {
         resolve(status)
       }
       const waiting: Waiting = { for: what, done: finish }
-      const cancel = this.#clock.timer(ms, () => finish(undefined))
+      const cancel = deadline(this.#clock, ms, () => finish(undefined))
       this.#waiting.push(waiting)
     })
   }
