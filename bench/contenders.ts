@@ -4,8 +4,9 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { DaemonClient } from '../daemon/cli/client.ts'
+import { freePort } from '../daemon/testing/free-port.ts'
 import { RawPublisher } from './load.ts'
-import { freePort, kill, MALLOC, mosquitto, NODE_FLAGS, root, run, shopwire, until } from './parts.ts'
+import { kill, MALLOC, mosquitto, NODE_FLAGS, root, run, shopwire, until } from './parts.ts'
 
 export interface Contender {
   name: string

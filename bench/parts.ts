@@ -7,8 +7,6 @@ import { join, resolve } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import mqtt, { type MqttClient } from 'mqtt'
 
-export { freePort } from '../daemon/testing/processes.ts'
-
 export const root = resolve(import.meta.dirname, '..')
 export const shopwire = join(root, 'dist', 'shopwire.cjs')
 

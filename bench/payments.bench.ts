@@ -5,7 +5,7 @@
  */
 
 import { availableParallelism, loadavg } from 'node:os'
-import { until } from '../daemon/testing/processes.ts'
+import { until } from '../daemon/testing/until.ts'
 import { PayingShop } from '../plugins/payment/gateway.testing.ts'
 
 const ROUNDS = Number(process.env.BENCH_PAYMENTS ?? 200)

@@ -8,9 +8,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from '../daemon/testing/free-port.ts'
 import { simulatedReceipt } from '../plugins/receipt/simulator/receipts.ts'
 import { MARKET_TEMPLATE } from '../plugins/receipt/testing.ts'
-import { family, freePort, kill, median, percentile, pssMb, root, until } from './parts.ts'
+import { family, kill, median, percentile, pssMb, root, until } from './parts.ts'
 
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5)
 const JOBS = Number(process.env.BENCH_JOBS ?? 300)

@@ -6,9 +6,10 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from '../daemon/testing/free-port.ts'
 import { Bridge, type Contender, NodeRed, Shopwire } from './contenders.ts'
 import { HqCounter } from './hq-counter.ts'
-import { cpuSeconds, family, freePort, kill, median, mosquitto, percentile, pssMb, root, until } from './parts.ts'
+import { cpuSeconds, family, kill, median, mosquitto, percentile, pssMb, root, until } from './parts.ts'
 
 const EVENTS = Number(process.env.BENCH_EVENTS ?? 100_000)
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 3)

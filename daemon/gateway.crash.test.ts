@@ -1,8 +1,10 @@
 import { join } from 'node:path'
 import t from 'tap'
 import type { CloudEvent } from './contract/event.ts'
+import { freePort } from './testing/free-port.ts'
 import { hqCount, hqRows } from './testing/hq-database.ts'
-import { freePort, Shopfloor, until } from './testing/processes.ts'
+import { Shopfloor } from './testing/processes.ts'
+import { until } from './testing/until.ts'
 
 const KILLS = Number(process.env.SHOPWIRE_CRASH_KILLS ?? 6)
 

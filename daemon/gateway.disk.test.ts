@@ -4,7 +4,9 @@ import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import type { CloudEvent } from './contract/event.ts'
-import { freePort, type GatewayProcess, Shopfloor, until } from './testing/processes.ts'
+import { freePort } from './testing/free-port.ts'
+import { type GatewayProcess, Shopfloor } from './testing/processes.ts'
+import { until } from './testing/until.ts'
 
 t.setTimeout(600_000)
 

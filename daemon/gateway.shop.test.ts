@@ -5,7 +5,7 @@ import type { LedgerPage, PaymentRow, StatsAnswer, VisitRow } from './ledger/api
 import { PROJECTION, TABLES } from './ledger/projection.ts'
 import { Counter } from './ledger/testing/counter.ts'
 import { HandClock } from './testing/hand-clock.ts'
-import { until } from './testing/processes.ts'
+import { until } from './testing/until.ts'
 import { WholeShop, ZONE } from './testing/whole-shop.ts'
 
 t.setTimeout(600_000)

@@ -5,8 +5,10 @@ import t, { type Test } from 'tap'
 import type { CloudEvent } from './contract/event.ts'
 import type { JsonObject } from './contract/json.ts'
 import type { Status } from './http/api.ts'
+import { freePort } from './testing/free-port.ts'
 import { hqEvents } from './testing/hq-database.ts'
-import { freePort, type GatewayProcess, Shopfloor, until } from './testing/processes.ts'
+import { type GatewayProcess, Shopfloor } from './testing/processes.ts'
+import { until } from './testing/until.ts'
 
 t.setTimeout(600_000)
 

@@ -3,8 +3,8 @@ import t from 'tap'
 import type { CommandResult } from '../contract/command.ts'
 import { hq as topics } from '../contract/topics.ts'
 import type { UpLog, UpReported } from '../contract/uplink.ts'
-import { until } from '../testing/processes.ts'
 import { TcpProxy } from '../testing/tcp-proxy.ts'
+import { until } from '../testing/until.ts'
 import { GATEWAY, HqLab } from './hq-link.testing.ts'
 
 const print = (id: string) => JSON.stringify({ id, plugin: 'printer', device: 'receipt', command: 'print', args: { receipt: 'Hello' } })

@@ -2,8 +2,8 @@
 import t from 'tap'
 import { hq as topics } from '../contract/topics.ts'
 import type { UpEvents, UpState } from '../contract/uplink.ts'
-import { until } from '../testing/processes.ts'
 import { TcpProxy } from '../testing/tcp-proxy.ts'
+import { until } from '../testing/until.ts'
 import { GATEWAY, HqLab } from './hq-link.testing.ts'
 
 t.test('a will that comes late does not make HQ believe in a loss, and the retained state is mended', async (t) => {

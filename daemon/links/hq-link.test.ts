@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { systemClock } from '../clock.ts'
 import { openJournal } from '../journal/journal.ts'
-import { until } from '../testing/processes.ts'
 import { TcpProxy } from '../testing/tcp-proxy.ts'
+import { until } from '../testing/until.ts'
 import { GATEWAY, HqLab } from './hq-link.testing.ts'
 
 t.test('what happened before the first connection arrives, in gzipped batches; a shutdown is no loss', async (t) => {

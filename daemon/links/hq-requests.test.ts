@@ -2,8 +2,8 @@
 import t from 'tap'
 import { hq as topics } from '../contract/topics.ts'
 import type { UpRequest } from '../contract/uplink.ts'
-import { until } from '../testing/processes.ts'
 import { TcpProxy } from '../testing/tcp-proxy.ts'
+import { until } from '../testing/until.ts'
 import { GATEWAY, HqLab } from './hq-link.testing.ts'
 
 async function shopWithHq(t: { teardown: (end: () => Promise<unknown>) => void }) {

@@ -137,7 +137,7 @@ export class PluginHarness {
     const checked = structuredClone(args)
     const problems = this.#schemas.args(command, checked)
     if (problems.length > 0) throw new Failure('args-invalid', problems.map((one) => `${one.path}: ${one.message}`).join('; '), problems)
-    return this.#running.handle({ id, device, command, args: checked, from: 'lan' }, AbortSignal.timeout(60_000))
+    return this.#running.handle({ id, device, command, args: checked, from: 'lan' }, AbortSignal.timeout(100_000))
   }
 
   /** A journaled event of another plugin, handed to those who subscribed to it. Rejects as their handler does. */
@@ -174,7 +174,7 @@ export class PluginHarness {
   }
 
   /** Waits until `done` holds; it is looked at again whenever the plugin says something, and every 20 ms. */
-  async until(done: () => boolean, what = 'condition', ms = 60_000): Promise<void> {
+  async until(done: () => boolean, what = 'condition', ms = 100_000): Promise<void> {
     const end = performance.now() + ms
     while (!done()) {
       if (performance.now() > end) throw new Error(`waited ${ms} ms for: ${what}`)

@@ -11,8 +11,6 @@ import type { JsonObject } from '../contract/json.ts'
 import { freePort } from './free-port.ts'
 import { until } from './until.ts'
 
-export { freePort, until }
-
 const bundle = resolve(import.meta.dirname, '../../dist/shopwire.cjs')
 
 /** Everything one test starts; `end` stops it all and removes its folder. */

@@ -7,8 +7,10 @@ import { join } from 'node:path'
 import type { CloudEvent } from '../contract/event.ts'
 import type { JsonObject } from '../contract/json.ts'
 import type { Status } from '../http/api.ts'
+import { freePort } from './free-port.ts'
 import { hqCount, hqEvents } from './hq-database.ts'
-import { freePort, type GatewayProcess, Shopfloor, until } from './processes.ts'
+import { type GatewayProcess, Shopfloor } from './processes.ts'
+import { until } from './until.ts'
 
 export const ZONE = 'Asia/Shanghai'
 

@@ -3,7 +3,9 @@ import t, { type Test } from 'tap'
 import { systemClock } from '../../daemon/clock.ts'
 import { hq as topics } from '../../daemon/contract/topics.ts'
 import type { DownAnswer, UpRequest } from '../../daemon/contract/uplink.ts'
-import { freePort, Shopfloor, until } from '../../daemon/testing/processes.ts'
+import { freePort } from '../../daemon/testing/free-port.ts'
+import { Shopfloor } from '../../daemon/testing/processes.ts'
+import { until } from '../../daemon/testing/until.ts'
 import { type Asked, Desk } from './desk.ts'
 
 async function deskWith(t: Test, answer: (asked: Asked) => Promise<unknown>) {

@@ -4,7 +4,9 @@ import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
 import type { JsonObject } from '../../daemon/contract/json.ts'
-import { freePort, Shopfloor, until } from '../../daemon/testing/processes.ts'
+import { freePort } from '../../daemon/testing/free-port.ts'
+import { Shopfloor } from '../../daemon/testing/processes.ts'
+import { until } from '../../daemon/testing/until.ts'
 import { UUID } from './testing.ts'
 
 interface Journaled {

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import t from 'tap'
 import type { JsonObject } from '../../daemon/contract/json.ts'
-import { until } from '../../daemon/testing/processes.ts'
+import { until } from '../../daemon/testing/until.ts'
 import { PayingShop } from './gateway.testing.ts'
 
 const BUILT = existsSync(resolve(import.meta.dirname, '../../dist/plugins/payment/plugin.cjs'))

@@ -1,7 +1,9 @@
 /** A whole till: the built gateway with scanner, printer and payment, a till on the LAN, simulated providers. For the kill test and the bench. */
 import type { Socket } from 'node:net'
 import type { JsonObject } from '../../daemon/contract/json.ts'
-import { freePort, type GatewayProcess, Shopfloor, until } from '../../daemon/testing/processes.ts'
+import { freePort } from '../../daemon/testing/free-port.ts'
+import { type GatewayProcess, Shopfloor } from '../../daemon/testing/processes.ts'
+import { until } from '../../daemon/testing/until.ts'
 import { AlipaySimulator } from './simulators/alipay.ts'
 import { testKeys } from './testing.ts'
 

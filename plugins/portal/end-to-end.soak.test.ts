@@ -1,6 +1,6 @@
 /** What takes its time: a session that runs out cuts a live download. */
 import t from 'tap'
-import { until } from '../../daemon/testing/processes.ts'
+import { until } from '../../daemon/testing/until.ts'
 import { house, probe, tap } from './house.testing.ts'
 import { GuestNet } from './network/testing/guest-net.ts'
 

@@ -1,7 +1,8 @@
 /** A shop, whole, for the long tests: the built gateway in a namespace with real nftables and dnsmasq, phones, and the internet behind it. */
 import { readFileSync } from 'node:fs'
 import type { JsonObject } from '../../daemon/contract/json.ts'
-import { type GatewayProcess, Shopfloor, until } from '../../daemon/testing/processes.ts'
+import { type GatewayProcess, Shopfloor } from '../../daemon/testing/processes.ts'
+import { until } from '../../daemon/testing/until.ts'
 import { GuestNet, INTERNET } from './network/testing/guest-net.ts'
 import type { Phone } from './network/testing/phone.ts'
 

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
 import { testFolder } from '../../daemon/testing/folder.ts'
-import { until } from '../../daemon/testing/processes.ts'
+import { until } from '../../daemon/testing/until.ts'
 import { ipOf, macOf, Shop, shopConfig } from './testing.ts'
 
 type Test = Pick<typeof import('tap').default, 'teardown'>

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import t from 'tap'
 import type { JsonObject } from '../../daemon/contract/json.ts'
-import { until } from '../../daemon/testing/processes.ts'
+import { until } from '../../daemon/testing/until.ts'
 import { house, probe, tap } from './house.testing.ts'
 import { GuestNet } from './network/testing/guest-net.ts'
 

@@ -1,8 +1,8 @@
 /** A printer on real TCP and the plugin that drives it, for the tests of this folder. */
 import type { Test } from 'tap'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
+import { freePort } from '../../daemon/testing/free-port.ts'
 import { PluginHarness } from '../../daemon/testing/plugin-harness.ts'
-import { freePort } from '../../daemon/testing/processes.ts'
 import start from './plugin.ts'
 import { type Faults, PrinterSimulator, type SimulatorOptions } from './simulator.ts'
 import { systemTime, type Time } from './simulator-time.ts'

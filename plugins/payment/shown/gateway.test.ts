@@ -6,7 +6,9 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
 import type { JsonObject } from '../../../daemon/contract/json.ts'
-import { freePort, Shopfloor, until } from '../../../daemon/testing/processes.ts'
+import { freePort } from '../../../daemon/testing/free-port.ts'
+import { Shopfloor } from '../../../daemon/testing/processes.ts'
+import { until } from '../../../daemon/testing/until.ts'
 import { AlipaySimulator } from '../simulators/alipay.ts'
 import { testKeys } from '../testing.ts'
 
@@ -16,7 +18,7 @@ const pictures = process.env.SHOPWIRE_PICTURES
 
 t.test(
   'shown on paper, display and phone; kill -9; one slip; paid everywhere',
-  { skip: BUILT ? false : 'not built: npm run build', timeout: 280_000 },
+  { skip: BUILT ? false : 'not built: npm run build' },
   async (t) => {
     const floor = new Shopfloor()
     const keys = testKeys()

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { until } from '../../../daemon/testing/processes.ts'
+import { until } from '../../../daemon/testing/until.ts'
 import { GuestNet, INTERNET, SHOP } from './testing/guest-net.ts'
 import type { Process } from './testing/namespace.ts'
 import type { Phone } from './testing/phone.ts'

@@ -1,6 +1,6 @@
 /** A guest may call its phone what it likes. What it says of itself must not pass for what the network says of others. */
 import t from 'tap'
-import { until } from '../../../daemon/testing/processes.ts'
+import { until } from '../../../daemon/testing/until.ts'
 import { GuestNet } from './testing/guest-net.ts'
 import { RemoteController } from './testing/remote-controller.ts'
 

@@ -2,7 +2,7 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { until } from '../../../daemon/testing/processes.ts'
+import { until } from '../../../daemon/testing/until.ts'
 import { GuestNet, INTERNET, SHOP } from './testing/guest-net.ts'
 import { endProcess } from './testing/namespace.ts'
 import { PATIENT_LOOKUP } from './testing/phone.ts'

@@ -2,7 +2,7 @@
 import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { until } from '../../../daemon/testing/processes.ts'
+import { until } from '../../../daemon/testing/until.ts'
 import { capabilities, missingCapabilities } from './rights.ts'
 import { GuestNet, INTERNET } from './testing/guest-net.ts'
 import { RemoteController } from './testing/remote-controller.ts'

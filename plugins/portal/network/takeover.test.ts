@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { until } from '../../../daemon/testing/processes.ts'
+import { until } from '../../../daemon/testing/until.ts'
 import { GuestNet, INTERNET } from './testing/guest-net.ts'
 import { RemoteController } from './testing/remote-controller.ts'
 

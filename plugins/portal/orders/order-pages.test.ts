@@ -1,6 +1,6 @@
 /** The order as phones show it: real Chromium, Chinese and English, light and dark. Nobody reloads: the page does, without script. */
 import t from 'tap'
-import { until } from '../../../daemon/testing/processes.ts'
+import { until } from '../../../daemon/testing/until.ts'
 import { faultsOf, launch, noChromium, OnePhone, PATIENCE_MS, picture } from '../pages/looks.testing.ts'
 import { Shop } from '../testing.ts'
 import { sessionOf, Till } from './till.testing.ts'

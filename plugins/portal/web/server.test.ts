@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { testFolder } from '../../../daemon/testing/folder.ts'
-import { until } from '../../../daemon/testing/processes.ts'
+import { until } from '../../../daemon/testing/until.ts'
 import { GuestServer, type ServerOptions } from './server.ts'
 
 async function listening(t: Test, options: Partial<ServerOptions>): Promise<{ server: GuestServer; port: number }> {

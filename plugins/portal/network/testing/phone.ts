@@ -1,7 +1,7 @@
 /** A phone in a namespace of its own: joins with real DHCP, asks with curl. */
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { until } from '../../../../daemon/testing/processes.ts'
+import { until } from '../../../../daemon/testing/until.ts'
 import { endProcess, must, type Namespace, type Process } from './namespace.ts'
 
 export interface HttpAnswer {

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type ErrorBody, Failure } from '../../../../daemon/contract/errors.ts'
-import { until } from '../../../../daemon/testing/processes.ts'
+import { until } from '../../../../daemon/testing/until.ts'
 import type { Grant, Mac, NetworkConfig, NetworkHealth, Sighting, Station, Suspicion, Usage } from '../api.ts'
 import type { NftablesPorts } from '../nftables.ts'
 import { type GuestNet, INTERNET } from './guest-net.ts'
