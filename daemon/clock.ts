@@ -1,12 +1,26 @@
 import { readFileSync } from 'node:fs'
 import type { Clock, MonoMs, WallMs } from './contract/plugin.ts'
 
+/** Being held up (a card that tidies itself up, a busy core) costs a patience one of them. */
+const SLICES = 4
+
 /** The machine's own clock. Tests put a virtual one in its place. */
 export const systemClock: Clock = {
   wall: () => Date.now() as WallMs,
   mono: () => performance.now() as MonoMs,
   timer(ms, run) {
     const handle = setTimeout(run, ms)
+    return () => clearTimeout(handle)
+  },
+  patience(ms, over) {
+    let left = SLICES
+    let handle: NodeJS.Timeout
+    const next = () => {
+      // After the last slice what has arrived is read once more.
+      handle = setTimeout(() => (left > 0 ? next() : over()), left > 0 ? ms / SLICES : 0)
+      left -= 1
+    }
+    next()
     return () => clearTimeout(handle)
   },
   sleep(ms, signal) {

@@ -101,6 +101,11 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>
   /** Calls `run` once after `ms`; returns what cancels it. */
   timer(ms: number, run: () => void): () => void
+  /**
+   * The same, for a limit on an answer: calls `over` after `ms` in which this process could have heard one. Node runs timers before it
+   * reads what has arrived, so with `timer` a process that was held up would take its own silence for the device's.
+   */
+  patience(ms: number, over: () => void): () => void
 }
 
 /** Small, durable, private to one plugin. Values are JSON; a resolved write survives a power cut. */

@@ -37,7 +37,7 @@ t.test('the power goes at any moment: nothing that was acknowledged is lost', { 
     recording.some((one) => one.do === 'write' && one.file === 'journal.db' && one.at > 0),
     'a checkpoint wrote the database',
   )
-  const { failures, acknowledged } = await lose(recording, join(dir, 'cut'), { cuts: 80, seed: 1, spoil: true })
+  const { failures, acknowledged } = await lose(recording, join(dir, 'cut'), { cuts: 120, seed: 1, spoil: true })
   t.strictSame(failures, [])
   t.ok(acknowledged >= 90, 'the cuts reached to the end')
 })
@@ -46,9 +46,9 @@ t.test('control: the same cuts with less careful settings lose acknowledged even
   const dir = testFolder(t)
   for (const synchronous of ['NORMAL', 'OFF'] as const) {
     const recording = await recordCommitter(join(dir, synchronous), { synchronous }, 40)
-    const cut = await lose(recording, join(dir, 'cut'), { cuts: 20, seed: 2, spoil: false })
-    t.ok(cut.failures.length > 5, `${synchronous}: ${cut.failures.length} of 20 cuts lost something`)
-    const killed = await lose(recording, join(dir, 'cut'), { cuts: 5, seed: 3, spoil: false, keepAll: true })
+    const cut = await lose(recording, join(dir, 'cut'), { cuts: 30, seed: 2, spoil: false })
+    t.ok(cut.failures.length > 5, `${synchronous}: ${cut.failures.length} of 30 cuts lost something`)
+    const killed = await lose(recording, join(dir, 'cut'), { cuts: 10, seed: 3, spoil: false, keepAll: true })
     t.strictSame(killed.failures, [], `${synchronous}: kill -9 alone shows nothing`)
   }
 })

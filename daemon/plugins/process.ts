@@ -106,8 +106,7 @@ export class PluginProcess {
       this.#cancelKill()
       this.#killGroup()
       // What it had sent and printed is still to be read; a grandchild that holds on to that must not hold us up.
-      // A daemon that was itself held up has not looked yet: timers run before what has arrived is read.
-      this.#cancelKill = this.#options.clock.timer(1_000, () => setImmediate(() => this.#end()))
+      this.#cancelKill = this.#options.clock.patience(1_000, () => this.#end())
       this.#endWhenRead()
     })
     child.on('close', () => {

@@ -33,6 +33,10 @@ export class HandClock implements Clock {
     return () => this.#timers.delete(one)
   }
 
+  patience(ms: number, over: () => void): () => void {
+    return this.timer(ms, over)
+  }
+
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const cancel = this.timer(ms, resolve)

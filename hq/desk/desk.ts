@@ -20,7 +20,7 @@ export interface DeskOptions {
   mqtt: Pick<IClientOptions, 'ca' | 'cert' | 'key' | 'username' | 'password' | 'clientId'>
   /** Resolves with the result; a `Failure` (or an error with a `code` of HQ's own) is the answer, too. */
   answer: (asked: Asked) => Promise<Json>
-  clock: Clock
+  clock: Omit<Clock, 'patience'>
   log: Logger
 }
 

@@ -14,7 +14,7 @@ export interface SinkOptions {
   /** CA, certificate, key, user name and password; the client id. */
   mqtt: Pick<IClientOptions, 'ca' | 'cert' | 'key' | 'username' | 'password' | 'clientId'>
   store: SinkStore
-  clock: Clock
+  clock: Omit<Clock, 'patience'>
   log: Logger
   tuning?: Partial<SinkTuning>
 }

@@ -39,7 +39,7 @@ export class Beacon implements RunningPlugin {
   #state: DeviceState = { state: 'offline', detail: 'starting' }
   #adapter: DeviceState = { state: 'offline', detail: 'starting' }
   #cancelTick = (): void => {}
-  readonly #heldUp = new HeldUp(TICK_MS)
+  readonly #heldUp = new HeldUp()
   readonly #inside: Inside
   readonly #visits: Visits
   #savedAt = 0
@@ -160,9 +160,10 @@ export class Beacon implements RunningPlugin {
 
   #tick(): void {
     const { clock } = this.#context
+    const due = clock.mono() + TICK_MS
     this.#cancelTick = clock.timer(TICK_MS, () => {
       const now = clock.mono()
-      if (!this.#heldUp.at(now)) this.#hearing.tick(now)
+      if (!this.#heldUp.at(now, due)) this.#hearing.tick(now)
       if (now - this.#savedAt >= SEEN_MS && this.#hearing.inside().length > 0) this.#save()
       if (now - this.#crowd.since >= HOUR_MS) {
         this.#lastHour = this.#crowd.count()

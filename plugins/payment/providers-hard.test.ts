@@ -1,9 +1,10 @@
 /** What shops meet once a year: lines that break twice, QR codes that were lost, refunds that a bank sends back, an HQ that mixes things up. */
+
 import { createServer, type Socket } from 'node:net'
 import t from 'tap'
 import { Failure } from '../../daemon/contract/errors.ts'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
-import type { Clock, MonoMs, WallMs } from '../../daemon/contract/plugin.ts'
+import { HeldTimers } from '../../daemon/testing/held-timers.ts'
 import { openAlipay } from './providers/alipay.ts'
 import type { Order } from './providers/api.ts'
 import { HqProvider } from './providers/hq.ts'
@@ -13,15 +14,7 @@ import { ALIPAY_CODE, everything, payShop, QUICK, testKeys } from './testing.ts'
 /** The clock of these shops runs 20 times faster; a slow machine must not see an order QR expire. */
 const LONG = 86_400
 
-const clock: Clock = {
-  wall: () => Date.now() as WallMs,
-  mono: () => performance.now() as MonoMs,
-  timer: (ms, run) => {
-    const handle = setTimeout(run, ms)
-    return () => clearTimeout(handle)
-  },
-  sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-}
+const { clock } = new HeldTimers()
 
 const ORDER: Order = {
   number: '0123456789abcdef012301',

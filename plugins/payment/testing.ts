@@ -88,6 +88,10 @@ class ShopClock implements Clock {
     return this.#hand.timer(ms, run)
   }
 
+  patience(ms: number, over: () => void): () => void {
+    return this.#hand.timer(ms, over)
+  }
+
   /** All of it at once. */
   jump(ms: number): void {
     this.#hand.jump(ms)

@@ -8,7 +8,6 @@ import { isFinal, isMomentary, type Job, type Phase, type Progress } from './job
 import { JobStore } from './jobs/job-store.ts'
 import { boot, printMachine } from './jobs/print.machine.ts'
 import type { LineFault, PrintEffect, PrintEvent, PrintState } from './jobs/print-state.ts'
-import { patience } from './patience.ts'
 import { ESCPOS } from './protocol/escpos.ts'
 import { EscposParser } from './protocol/escpos-parse.ts'
 import { MODELS, type Model } from './protocol/models.ts'
@@ -152,7 +151,7 @@ export class Printer {
         this.#probes.delete(finish)
         resolve()
       }
-      const cancel = patience(this.#device.clock, PROBE_MS, finish)
+      const cancel = this.#device.clock.patience(PROBE_MS, finish)
       this.#probes.add(finish)
       this.#feed({ type: 'probe' })
     })
@@ -162,7 +161,7 @@ export class Printer {
     this.#feed({ type: 'stop' })
     if (this.#state.active || this.#unsaved > 0)
       await new Promise<void>((resolve) => {
-        const cancel = patience(this.#device.clock, STOP_MS, resolve)
+        const cancel = this.#device.clock.patience(STOP_MS, resolve)
         this.#whenIdle = () => {
           cancel()
           resolve()

@@ -1,6 +1,6 @@
 import type { Clock, MonoMs, WallMs } from '../../daemon/contract/plugin.ts'
 
-export type Time = Clock
+export type Time = Omit<Clock, 'patience'>
 
 /** A simulator is a program of its own: it brings its own clock. */
 export const systemTime: Time = {

@@ -1,18 +1,24 @@
 /** A printer on real TCP and the plugin that drives it, for the tests of this folder. */
 import type { Test } from 'tap'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
+import type { Clock, MonoMs } from '../../daemon/contract/plugin.ts'
 import { freePort } from '../../daemon/testing/free-port.ts'
+import { HeldTimers } from '../../daemon/testing/held-timers.ts'
 import { PluginHarness } from '../../daemon/testing/plugin-harness.ts'
 import start from './plugin.ts'
 import { type Faults, PrinterSimulator, type SimulatorOptions } from './simulator.ts'
-import { systemTime, type Time } from './simulator-time.ts'
 
 export const manifestUrl = new URL('./', import.meta.url)
 
 /** The plugin's clock. `skip` lets a time limit pass that nobody wants to wait for, and that a slow machine must not run into. */
 export class ShopTime {
   #ahead = 0
-  readonly clock: Time = { ...systemTime, mono: () => (systemTime.mono() + this.#ahead) as ReturnType<Time['mono']> }
+  readonly clock: Clock
+
+  constructor() {
+    const { clock } = new HeldTimers()
+    this.clock = { ...clock, mono: () => (clock.mono() + this.#ahead) as MonoMs }
+  }
 
   skip(ms: number): void {
     this.#ahead += ms

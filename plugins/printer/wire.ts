@@ -1,7 +1,6 @@
 /** One open connection to a printer: questions with their answers, copies with their mark. */
 import type { Clock } from '../../daemon/contract/plugin.ts'
 import type { LineFault } from './jobs/print-state.ts'
-import { patience } from './patience.ts'
 import { ESCPOS } from './protocol/escpos.ts'
 import { decodeStatus, type Paper, type Reply, ReplyReader, type StatusReport } from './protocol/status.ts'
 import { type OpenPort, type Port, PortFault } from './transports/port.ts'
@@ -98,7 +97,7 @@ export class Wire {
         this.#onReply = undefined
         resolve(value)
       }
-      const cancel = patience(this.#clock, ms, () => finish(undefined))
+      const cancel = this.#clock.patience(ms, () => finish(undefined))
       this.#onReply = (reply) => pick(reply, finish)
       port.write(question).catch(() => finish(undefined))
     })

@@ -9,7 +9,6 @@ import { Outbox } from './outbox.ts'
 import { ownPrefixes, riskyPrefixes, route } from './protocol/route.ts'
 import { type ScanEffect, type ScanEvent, ScanState, scanMachine } from './scan.machine.ts'
 import { chooseTransport } from './transports/choose.ts'
-import { patience } from './transports/patience.ts'
 import { asPortFault, type OpenPort, type PortFault, type Transport } from './transports/transport.ts'
 
 export async function startScanner(device: DeviceContext<DeviceConfig, ScannerConfig>): Promise<RunningDevice> {
@@ -188,7 +187,7 @@ class Scanner implements RunningDevice {
 
   #wakeIn(ms: number): void {
     const { clock } = this.#device
-    this.#cancelWake = patience(clock, ms, () => {
+    this.#cancelWake = clock.patience(ms, () => {
       // Not reading: bytes may be waiting, so this is no silence of the line's.
       if (this.#paused) this.#wakeIn(ms)
       else this.#decide({ kind: 'quiet', now: clock.mono() })

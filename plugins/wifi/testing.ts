@@ -44,6 +44,7 @@ export function hurried(times: number): Clock {
     wall: () => Date.now() as WallMs,
     mono: () => (performance.now() * times) as MonoMs,
     timer,
+    patience: timer,
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
         const cancel = timer(ms, resolve)

@@ -3,7 +3,6 @@ import { EventEmitter } from 'node:events'
 import type { Clock } from '../../../daemon/contract/plugin.ts'
 import { command, commandOf, completion, EVENT, OPCODE, PACKET, STATUS } from '../hci/packets.ts'
 import { type Sieve, sift } from '../hci/sift.ts'
-import { deadline } from '../held-up.ts'
 import type { OpenLink } from './link.ts'
 
 /** Spec'd controllers answer within a second; a USB reset takes longer. */
@@ -116,7 +115,7 @@ export class HciSocket extends EventEmitter {
           resolve(undefined)
         },
       }
-      const cancel = deadline(this.#clock, ANSWER_MS, () => {
+      const cancel = this.#clock.patience(ANSWER_MS, () => {
         queue.splice(queue.indexOf(waiting), 1)
         resolve(undefined)
       })

@@ -2,7 +2,7 @@
 import type { Peripheral } from '@abandonware/noble'
 import type { Clock, DeviceState, Logger } from '../../../daemon/contract/plugin.ts'
 import { hexStatus, OPCODE, STATUS } from '../hci/packets.ts'
-import { deadline, HeldUp } from '../held-up.ts'
+import { HeldUp } from '../held-up.ts'
 import { type AdapterEffect, type AdapterEvent, type AdapterState, adapterMachine, newAdapter } from './adapter.machine.ts'
 import { type Answer, HciSocket } from './hci-socket.ts'
 import { AdapterFault, type AdapterLink, type OpenLink } from './link.ts'
@@ -71,7 +71,7 @@ export class Radio implements Transmitter {
   #reportAt = 0
   #ticks = 0
   #cancelTick = (): void => {}
-  readonly #heldUp = new HeldUp(TICK_MS)
+  readonly #heldUp = new HeldUp()
   #cancelWait = (): void => {}
   #cancelMend: (() => void) | undefined
   #foreign = false
@@ -127,10 +127,11 @@ export class Radio implements Transmitter {
   }
 
   #tick(): void {
+    const due = this.#clock.mono() + TICK_MS
     this.#cancelTick = this.#clock.timer(TICK_MS, () => {
       if (this.#reportAt > this.#state.heardAt) this.#decide({ kind: 'heard', now: this.#reportAt })
       const now = this.#clock.mono()
-      if (!this.#heldUp.at(now)) this.#decide({ kind: 'tick', now, expected: this.#expects(now) })
+      if (!this.#heldUp.at(now, due)) this.#decide({ kind: 'tick', now, expected: this.#expects(now) })
       if (++this.#ticks % PRUNE_TICKS === 0) this.#session?.prune()
       this.#tick()
     })
@@ -355,7 +356,7 @@ export class Radio implements Transmitter {
         resolve(status)
       }
       const waiting: Waiting = { for: what, done: finish }
-      const cancel = deadline(this.#clock, ms, () => finish(undefined))
+      const cancel = this.#clock.patience(ms, () => finish(undefined))
       this.#waiting.push(waiting)
     })
   }

@@ -1,7 +1,8 @@
 /** HQ is away: codes are taken by the signed list it pushed, remembered as used, and told to HQ when it is back. */
+
 import t from 'tap'
 import type { Json, JsonObject } from '../../../daemon/contract/json.ts'
-import type { Clock, MonoMs, WallMs } from '../../../daemon/contract/plugin.ts'
+import type { Clock, WallMs } from '../../../daemon/contract/plugin.ts'
 import { HeldTimers } from '../../../daemon/testing/held-timers.ts'
 import { LIST_BYTES } from './code-list.ts'
 import { Hq, ListMaker } from './testing/hq.ts'
@@ -224,15 +225,7 @@ t.test('a list in parts, in any order, over a restart; one without an end is dro
 
 t.test('the list runs out while HQ is away, or the clock was never set: no code is taken', async (t) => {
   let wall = Date.now()
-  const clock: Clock = {
-    wall: () => wall as WallMs,
-    mono: () => performance.now() as MonoMs,
-    timer: (ms, run) => {
-      const handle = setTimeout(run, ms)
-      return () => clearTimeout(handle)
-    },
-    sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-  }
+  const clock: Clock = { ...new HeldTimers().clock, wall: () => wall as WallMs }
   const { till } = await shop(t, { clock })
   await till.command('code-list', await maker.list(1, [COUPON]))
   wall += 2 * 86_400_000

@@ -1,9 +1,11 @@
 /** Redemption as a till lives it: the real shell, schemas and store; HQ and the payment side are played. */
+
 import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import type { Json, JsonObject, JsonSchema } from '../../../daemon/contract/json.ts'
-import type { Clock, KeyValue, Manifest, MonoMs, WallMs } from '../../../daemon/contract/plugin.ts'
+import type { Clock, KeyValue, Manifest, WallMs } from '../../../daemon/contract/plugin.ts'
 import { HandClock } from '../../../daemon/testing/hand-clock.ts'
+import { HeldTimers } from '../../../daemon/testing/held-timers.ts'
 import { PastShelf } from './past-shelf.ts'
 import { Hq } from './testing/hq.ts'
 import { PART_URL, Till, type TillOptions } from './testing/till.ts'
@@ -120,15 +122,8 @@ t.test('the money goes back: HQ decides whether the coupon may be used again', a
 t.test('the money goes back two months later, when memory has forgotten the coupon: HQ hears of it all the same, once', async (t) => {
   let wall = Date.now()
   // Timers run 50 times faster: the shop looks round once a minute.
-  const clock: Clock = {
-    wall: () => wall as WallMs,
-    mono: () => performance.now() as MonoMs,
-    timer: (ms, run) => {
-      const handle = setTimeout(run, ms / 50)
-      return () => clearTimeout(handle)
-    },
-    sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-  }
+  const real = new HeldTimers().clock
+  const clock: Clock = { ...real, wall: () => wall as WallMs, timer: (ms, run) => real.timer(ms / 50, run) }
   const { till, hq } = await shop(t, { clock })
   for (const payment of ['p-1', 'p-2']) {
     await till.opens(payment)

@@ -17,6 +17,10 @@ class HandClock implements Clock {
     return () => this.#timers.delete(timer)
   }
 
+  patience(ms: number, over: () => void): () => void {
+    return this.timer(ms, over)
+  }
+
   pass(ms: number): void {
     const end = this.now + ms
     for (;;) {

@@ -15,7 +15,7 @@ const EAGER_MS = 3_000
 const WRITE_AGAIN_MS = 10
 
 export const openFile =
-  (path: string, clock: Clock): OpenPort =>
+  (path: string, clock: Omit<Clock, 'patience'>): OpenPort =>
   async (events) => {
     const file = await openDevice(path)
     let closed = false

@@ -89,7 +89,7 @@ export class Silence {
         socket.destroy()
         resolve(answered)
       }
-      const cancel = this.#clock.timer(KNOCK_MS, () => done(false))
+      const cancel = this.#clock.patience(KNOCK_MS, () => done(false))
       socket.on('connect', () => done(true))
       socket.on('error', ({ code }: NodeJS.ErrnoException) => done(code === 'ECONNREFUSED' || code === 'ECONNRESET'))
     })

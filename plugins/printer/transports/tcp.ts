@@ -1,6 +1,5 @@
 import { connect, type Socket } from 'node:net'
 import type { Clock } from '../../../daemon/contract/plugin.ts'
-import { patience } from '../patience.ts'
 import { type OpenPort, type Port, PortFault } from './port.ts'
 import { UNANSWERED_LEAST } from './silence.machine.ts'
 import { Silence } from './silence.ts'
@@ -24,7 +23,7 @@ export function openTcp(host: string, port: number, lostMs: number, clock: Clock
       let silence: Silence | undefined
       let closing = false
       const giveUp = () => socket.destroy(new PortFault('unreachable', `${host}:${port} does not answer`))
-      const cancelTimer = patience(clock, CONNECT_MS, giveUp)
+      const cancelTimer = clock.patience(CONNECT_MS, giveUp)
       signal.addEventListener('abort', giveUp, { once: true })
       const lost = () => {
         lostPort = socket.localPort
@@ -98,7 +97,7 @@ function portOn({ socket, clock, silence, lost, closing }: OnLine): Port {
       new Promise((resolve) => {
         closing()
         if (socket.destroyed) return resolve()
-        const cancel = patience(clock, GOODBYE_MS, leave)
+        const cancel = clock.patience(GOODBYE_MS, leave)
         socket.once('close', () => {
           cancel()
           resolve()

@@ -89,8 +89,7 @@ export class Silence {
         socket.destroy()
         resolve(answered)
       }
-      // Held up itself, this process looks once more at what has arrived meanwhile.
-      const cancel = this.#clock.timer(KNOCK_MS, () => setImmediate(() => done(false)))
+      const cancel = this.#clock.patience(KNOCK_MS, () => done(false))
       socket.on('connect', () => done(true))
       socket.on('error', ({ code }: NodeJS.ErrnoException) => done(code === 'ECONNREFUSED' || code === 'ECONNRESET'))
     })

@@ -31,8 +31,7 @@ export function openTcp(host: string, port: number, lostMs: number, clock: Clock
       let silence: Silence | undefined
       let ours = false
       const giveUp = () => socket.destroy(new LinkError('unreachable', `${host}:${port} does not answer`))
-      // Held up itself, this process looks once more at what has arrived meanwhile.
-      const cancelTimer = clock.timer(CONNECT_MS, () => setImmediate(() => socket.connecting && giveUp()))
+      const cancelTimer = clock.patience(CONNECT_MS, giveUp)
       signal.addEventListener('abort', giveUp, { once: true })
       const lost = () => {
         failure = new LinkError('unreachable', `${host}:${port} has acknowledged nothing for ${Math.round(lostMs / 1_000)} s`)

@@ -1,7 +1,6 @@
 /** Scanners behind a serial server, or with a network port of their own: we connect. */
 import { connect, type Socket } from 'node:net'
 import type { Clock } from '../../../daemon/contract/plugin.ts'
-import { patience } from './patience.ts'
 import { asPortFault, type OpenPort, PortFault, type PortSink, type Transport } from './transport.ts'
 
 const CONNECT_MS = 5_000
@@ -50,7 +49,7 @@ function connected(host: string, port: number, clock: Clock, signal: AbortSignal
       reject(asPortFault(error))
     }
     const abort = (): void => fail(new PortFault('disconnected', 'stopping'))
-    const cancel = patience(clock, CONNECT_MS, () =>
+    const cancel = clock.patience(CONNECT_MS, () =>
       fail(new PortFault('unreachable', `no answer from ${host}:${port} in ${CONNECT_MS} ms`)),
     )
     socket.on('connect', done).on('error', fail)
@@ -105,7 +104,7 @@ class TcpPort implements OpenPort {
       })
       this.#socket.resume()
       this.#socket.end()
-      const cancel = patience(this.#clock, FINISH_MS, () => this.#whenGone())
+      const cancel = this.#clock.patience(FINISH_MS, () => this.#whenGone())
       await gone
       cancel()
     }

@@ -4,10 +4,12 @@
  *
  * It also answers on the portal's port as a portal would: 302 to the page, which says `portal`.
  */
+
 import { createServer } from 'node:http'
 import { createInterface } from 'node:readline'
 import { asFailure } from '../../../../daemon/contract/errors.ts'
-import type { Clock, Logger, MonoMs, WallMs } from '../../../../daemon/contract/plugin.ts'
+import type { Logger } from '../../../../daemon/contract/plugin.ts'
+import { HeldTimers } from '../../../../daemon/testing/held-timers.ts'
 import type { Grant, NetworkConfig } from '../api.ts'
 import { createNftablesController, type NftablesPorts } from '../nftables.ts'
 
@@ -33,15 +35,7 @@ const level =
     say({ log: name, fields, message })
 const log: Logger = { debug: level('debug'), info: level('info'), warn: level('warn'), error: level('error') }
 
-const clock: Clock = {
-  wall: () => Date.now() as WallMs,
-  mono: () => performance.now() as MonoMs,
-  timer(ms, act) {
-    const handle = setTimeout(act, ms)
-    return () => clearTimeout(handle)
-  },
-  sleep: (ms) => new Promise((wake) => setTimeout(wake, ms)),
-}
+const { clock } = new HeldTimers()
 
 let controller: ReturnType<typeof createNftablesController> | undefined
 const events = {
