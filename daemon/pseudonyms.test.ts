@@ -1,14 +1,13 @@
 /** Who was here leaves the box as a keyed hash only. */
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { WallMs } from './contract/plugin.ts'
 import { pseudonyms } from './plugins/pseudonym.ts'
 import { pseudonymKey } from './pseudonyms.ts'
+import { testFolder } from './testing/folder.ts'
 
-const dir = mkdtempSync(join(tmpdir(), 'shopwire-key-'))
-t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+const dir = testFolder(t)
 const at = (time: string) => () => Date.parse(time) as WallMs
 
 t.test('a box makes its own key once, readable by nobody else; the next start finds the same', async (t) => {

@@ -1,10 +1,8 @@
 import { execFile, execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createServer as createTlsServer } from 'node:tls'
 import { gunzipSync } from 'node:zlib'
@@ -12,6 +10,7 @@ import t, { type Test } from 'tap'
 import { Failure } from '../contract/errors.ts'
 import type { JsonObject } from '../contract/json.ts'
 import type { Status } from '../http/api.ts'
+import { testFolder } from '../testing/folder.ts'
 import { type Check, type CheckResult, runDoctor } from './doctor.ts'
 import { scrub, writeBundle } from './doctor-bundle.ts'
 import { CHECKS } from './doctor-checks.ts'
@@ -48,8 +47,7 @@ interface Box {
 
 /** A machine with a config file and, where `status` is given, something that answers on the daemon's socket. */
 async function openBox(t: Test, config: string, status?: unknown, programs: Record<string, string> = {}): Promise<Box> {
-  const folder = await mkdtemp(join(tmpdir(), 'doctor-'))
-  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  const folder = testFolder(t)
   const file = join(folder, 'shopwire.yaml')
   writeFileSync(file, `dataDir: ${folder}\n${config.replaceAll('$DIR', folder)}`)
   if (status !== undefined) {
@@ -206,8 +204,7 @@ t.test('a clock that was never set, and one that no server has confirmed', async
 })
 
 t.test('TLS to HQ: whose certificate is wrong, and how', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'doctor-tls-'))
-  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  const folder = testFolder(t)
   const file = (name: string) => join(folder, name)
   const certify = (name: string, subject: string, days: string, ca?: string) => {
     execFileSync(

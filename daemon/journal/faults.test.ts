@@ -19,11 +19,12 @@ import { systemClock } from '../clock.ts'
 import type { CloudEvent } from '../contract/event.ts'
 import type { MonoMs } from '../contract/plugin.ts'
 import { programFolder, testFolder } from '../testing/folder.ts'
+import { until } from '../testing/until.ts'
 import type { LimitedJournal } from './api.ts'
 import { BALLAST_BYTES } from './ballast.ts'
 import { inspect } from './testing/after-cut.ts'
 import { bundleCommitter } from './testing/committer-program.ts'
-import { beacon, dataOf, type LogLine, opened, openIn, paid, scan, until } from './testing/support.ts'
+import { beacon, dataOf, type LogLine, opened, openIn, paid, scan } from './testing/support.ts'
 
 const all = async (journal: LimitedJournal) =>
   (await journal.read(0, { events: 1_000_000 })).map((one) => JSON.parse(one.text) as CloudEvent)

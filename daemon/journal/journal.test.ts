@@ -10,11 +10,12 @@ import type { JsonObject } from '../contract/json.ts'
 import type { WallMs } from '../contract/plugin.ts'
 import { programFolder, testFolder } from '../testing/folder.ts'
 import { fc } from '../testing/property.ts'
+import { until } from '../testing/until.ts'
 import type { StoredEvent } from './api.ts'
 import { Connection } from './connection.ts'
 import { inspect } from './testing/after-cut.ts'
 import { bundleCommitter } from './testing/committer-program.ts'
-import { beacon, dataOf, type LogLine, opened, openIn, paid, scan, until } from './testing/support.ts'
+import { beacon, dataOf, type LogLine, opened, openIn, paid, scan } from './testing/support.ts'
 import { Uuid7 } from './uuid7.ts'
 
 t.test('a scan becomes a CloudEvent with a sequence, and is there after a restart', async (t) => {

@@ -1,15 +1,14 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { Failure } from '../contract/errors.ts'
+import { testFolder } from '../testing/folder.ts'
 import { readBundle } from './manifest.ts'
 
 const GOOD = { name: 'scale', version: '1.0.0', api: '1', entry: 'plugin.js' }
 
 t.test('a bad manifest gives one clear error with its code, before any code runs', async (t) => {
-  const root = mkdtempSync(join(tmpdir(), 'manifest-'))
-  t.teardown(() => rmSync(root, { recursive: true }))
+  const root = testFolder(t)
   let count = 0
 
   const refused = (text: string, code: string, says: RegExp, prepare: (dir: string) => void = () => {}): void => {
@@ -67,8 +66,7 @@ t.test('a bad manifest gives one clear error with its code, before any code runs
 })
 
 t.test('a folder behind a link is a folder; the same manifest keeps its compiled schemas', async (t) => {
-  const root = mkdtempSync(join(tmpdir(), 'manifest-'))
-  t.teardown(() => rmSync(root, { recursive: true }))
+  const root = testFolder(t)
   mkdirSync(join(root, 'real'))
   writeFileSync(join(root, 'real', 'plugin.json'), JSON.stringify(GOOD))
   writeFileSync(join(root, 'real', 'plugin.js'), 'export default 1')

@@ -3,6 +3,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import type { Test } from 'tap'
 import type { Json, JsonObject } from '../../daemon/contract/json.ts'
 import type { Clock, StartPlugin } from '../../daemon/contract/plugin.ts'
+import { freePort } from '../../daemon/testing/free-port.ts'
 import { PluginHarness } from '../../daemon/testing/plugin-harness.ts'
 import start from './plugin.ts'
 import { TillSimulator } from './simulator.ts'
@@ -156,14 +157,6 @@ export async function counter(t: Test, options: CounterOptions = {}): Promise<Co
     },
     captured: () => shop.events.filter(({ event }) => event === 'captured').map(({ data }) => data),
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise<void>((resolve) => server.once('listening', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise<void>((resolve) => server.close(() => resolve()))
-  return port
 }
 
 /** Prints one job over a connection of its own. */

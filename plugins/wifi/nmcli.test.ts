@@ -1,10 +1,10 @@
 /** nmcli's formats, its errors, and what it is given: against captured output and the real node-wifi. */
 import { execFile } from 'node:child_process'
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { testFolder } from '../../daemon/testing/folder.ts'
 import { fc } from '../../daemon/testing/property.ts'
 import { CAPTURED, PUBLISHED } from './golden.ts'
 import { faultOf, NmcliFault } from './nmcli/fault.ts'
@@ -14,19 +14,14 @@ import { passwdFile, SECRET_PATH, withSecret } from './nmcli/secret-file.ts'
 import { escaped, rows, sections } from './nmcli/terse.ts'
 import simulate, { type Scene } from './simulator.ts'
 import { hexOf, lookOf, shown } from './ssid.ts'
-import { standIn } from './testing.ts'
+import { first, standIn } from './testing.ts'
 
 /** A nmcli of the given shell lines, first in PATH. */
 function scripted(t: { teardown(run: () => unknown): void }, script: string): string {
-  const dir = mkdtempSync(join(tmpdir(), 'shopwire-nmcli-'))
+  const dir = testFolder(t)
   writeFileSync(join(dir, 'nmcli'), `#!/bin/sh\n${script}\n`)
   chmodSync(join(dir, 'nmcli'), 0o755)
-  const path = process.env.PATH
-  process.env.PATH = `${dir}:${path}`
-  t.teardown(() => {
-    process.env.PATH = path
-    rmSync(dir, { recursive: true, force: true })
-  })
+  first(t, dir)
   return dir
 }
 
@@ -203,8 +198,7 @@ t.test('names: what is shown, what looks alike', async (t) => {
 
 /** `shopwire sim wifi`: a tool of its own. */
 t.test('a stand-in for nmcli, whose scene is a file', async (t) => {
-  const dir = mkdtempSync(join(tmpdir(), 'shopwire-sim-'))
-  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+  const dir = testFolder(t)
   const lines: string[] = []
   const stop = new AbortController()
   const running = simulate(['--dir', dir, '--fault', 'wired', '--fault', 'no-autoconnect'], (line) => lines.push(line), stop.signal)

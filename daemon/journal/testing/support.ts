@@ -69,12 +69,3 @@ export const beacon = (data: JsonObject = {}): Draft => ({
 
 export const dataOf = (event: StoredEvent | undefined): JsonObject =>
   (JSON.parse(event?.text ?? '{"data":{}}') as { data: JsonObject }).data
-
-/** Waits until `done` holds. */
-export async function until(done: () => boolean | Promise<boolean>, what: string, ms = 100_000): Promise<void> {
-  const end = performance.now() + ms
-  while (!(await done())) {
-    if (performance.now() > end) throw new Error(`waited ${ms} ms for: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-}
